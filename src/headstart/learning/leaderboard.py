@@ -1,0 +1,252 @@
+"""From the tidy table of scores to an answer: the leaderboard and the recommendation."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from headstart.learning.fits import COST
+from headstart.learning.metrics import HIGHER_IS_BETTER
+from headstart.learning.statistics import Interval, mean_interval, paired_gain
+
+BASELINE = "from_scratch"
+GROUP = ["track", "target", "representation", "method", "shots", "metric"]
+LEADERBOARD_COLUMNS = [
+    *GROUP,
+    *["mean", "low", "high", "seeds", "gain", "gain_low", "gain_high", "pairs"],
+    *["n_train", "n_test", *COST],
+]
+# What these start from was not learned from other data, so a win of theirs is no transfer.
+NOT_TRANSFERRED = ("pixels", "random")
+
+_ALL = -1  # stands for "all labels" (null) while grouping, which drops nulls
+
+
+def leaderboard(results: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
+    """Mean, interval and transfer gain of every method.
+
+    Args:
+        results: the results table (columns of `headstart.learning.fits.RESULT_COLUMNS`).
+        confidence: coverage of the intervals.
+
+    Returns:
+        One row a track, target, representation, method, shots and metric, with `mean`, `low`,
+        `high` over `seeds`; `gain`, `gain_low`, `gain_high`: the score minus the score from
+        scratch over `pairs` seeds that both have (empty for the baseline itself; for a metric
+        where lower is better, such as nll, a negative gain is the good one); and mean costs.
+        Within a target, metric and number of shots the best stands first.
+    """
+    keyed = results.assign(shots=results["shots"].fillna(_ALL).astype("int64"))
+    baseline = {
+        key: _by_seed(group)
+        for key, group in keyed[keyed["method"] == BASELINE].groupby(
+            ["track", "target", "shots", "metric"]
+        )
+    }
+    rows = []
+    for key, group in keyed.groupby(GROUP, sort=True):
+        row: dict[str, Any] = dict(zip(GROUP, key, strict=True))
+        scores = _by_seed(group)
+        interval = mean_interval(list(scores.values()), confidence)
+        row |= {"mean": interval.mean, "low": interval.low, "high": interval.high}
+        row["seeds"] = interval.n
+        gain: Interval | None = None
+        if row["method"] != BASELINE:
+            place = (row["track"], row["target"], row["shots"], row["metric"])
+            gain = paired_gain(scores, baseline.get(place, {}), confidence)
+        row["gain"] = gain.mean if gain else math.nan
+        row["gain_low"] = gain.low if gain else math.nan
+        row["gain_high"] = gain.high if gain else math.nan
+        row["pairs"] = gain.n if gain else 0
+        for column in ["n_train", "n_test", *COST]:
+            row[column] = group[column].astype("Float64").mean()
+        rows.append(row)
+    table = pd.DataFrame(rows, columns=LEADERBOARD_COLUMNS)
+    direction = table["metric"].map(lambda m: -1.0 if HIGHER_IS_BETTER[m] else 1.0)
+    table = (
+        table.assign(
+            _metric=table["metric"].map(list(HIGHER_IS_BETTER).index),
+            _shots=table["shots"].replace(_ALL, np.iinfo("int64").max),
+            _rank=table["mean"] * direction,
+        )
+        .sort_values(["track", "target", "_metric", "_shots", "_rank"], kind="stable")
+        .drop(columns=["_metric", "_shots", "_rank"])
+        .reset_index(drop=True)
+    )
+    shots = table["shots"].astype("Int64")
+    counts = ["n_train", "n_test", "trainable_parameters", "total_parameters"]
+    whole = {
+        c: table[c].astype("Float64").round().astype("Int64")
+        for c in [*counts, "peak_memory_bytes"]
+    }
+    return table.assign(shots=shots.mask(shots == _ALL), **whole)
+
+
+def recommend(
+    validation: pd.DataFrame, board: pd.DataFrame, metric: str = "accuracy"
+) -> dict[str, dict[str, Any]]:
+    """The method to use on each target, at the largest number of labels that was tried.
+
+    Chosen on validation scores alone, so that the test scores quoted beside it are unbiased by
+    the choice: of all methods within one standard error of the best mean validation score, the
+    one that trains the fewest parameters (the one-standard-error rule, Breiman et al. 1984,
+    section 3.4.3); ties go to the one with fewer parameters in total, then to the better score.
+
+    Args:
+        validation: validation scores, columns as the results table.
+        board: the leaderboard (test scores).
+        metric: the metric that decides.
+
+    Returns:
+        target -> figures of the recommended method (`representation`, `method`, `shots`,
+        `validation_score`, `test_mean`, `gain`, costs, …), the `best_validation` runner it was
+        compared with, `transfer_pays`, and the `reason` in words.
+    """
+    sign = 1.0 if HIGHER_IS_BETTER[metric] else -1.0
+    answers: dict[str, dict[str, Any]] = {}
+    for target, scores in validation[validation["metric"] == metric].groupby("target", sort=False):
+        everything = scores["shots"].isna()
+        shots = None if everything.any() else int(scores["shots"].max())
+        at_most = scores[everything] if shots is None else scores[scores["shots"] == shots]
+        candidates = []
+        for (representation, method), group in at_most.groupby(["representation", "method"]):
+            values = group["value"].to_numpy()
+            error = values.std(ddof=1) / math.sqrt(len(values)) if len(values) > 1 else 0.0
+            candidates.append(
+                {
+                    "representation": representation,
+                    "method": method,
+                    "score": float(values.mean()),
+                    "standard_error": float(error),
+                    "trainable_parameters": int(group["trainable_parameters"].iloc[0]),
+                    "total_parameters": int(group["total_parameters"].iloc[0]),
+                }
+            )
+        best = max(candidates, key=lambda c: sign * c["score"])
+        near = [
+            c
+            for c in candidates
+            if sign * c["score"] >= sign * best["score"] - best["standard_error"]
+        ]
+        chosen = min(
+            near,
+            key=lambda c: (c["trainable_parameters"], c["total_parameters"], -sign * c["score"]),
+        )
+        answers[str(target)] = _answer(str(target), chosen, best, shots, metric, board)
+    return answers
+
+
+def _by_seed(group: pd.DataFrame) -> dict[int, float]:
+    """Seed -> score, the mean over its episodes where there are several."""
+    return {int(seed): float(v) for seed, v in group.groupby("seed")["value"].mean().items()}
+
+
+def _answer(
+    target: str,
+    chosen: dict[str, Any],
+    best: dict[str, Any],
+    shots: int | None,
+    metric: str,
+    board: pd.DataFrame,
+) -> dict[str, Any]:
+    here = board[(board["target"] == target) & (board["metric"] == metric)]
+    here = here[here["shots"].isna() if shots is None else here["shots"] == shots]
+    row = here[
+        (here["representation"] == chosen["representation"]) & (here["method"] == chosen["method"])
+    ].iloc[0]
+    test = Interval(row["mean"], row["low"], row["high"], int(row["seeds"]))
+    gain = Interval(row["gain"], row["gain_low"], row["gain_high"], int(row["pairs"]))
+    better = 1.0 if HIGHER_IS_BETTER[metric] else -1.0
+    transferred = chosen["method"] != BASELINE and chosen["representation"] not in NOT_TRANSFERRED
+    pays = transferred and gain.excludes_zero and better * gain.mean > 0
+    baseline = here[here["method"] == BASELINE]
+    return {
+        "target": target,
+        "track": str(row["track"]),
+        "representation": chosen["representation"],
+        "method": chosen["method"],
+        "shots": shots,
+        "metric": metric,
+        "validation_score": chosen["score"],
+        "best_validation": best,
+        "test_mean": test.mean,
+        "test_low": _or_none(test.low),
+        "test_high": _or_none(test.high),
+        "seeds": test.n,
+        "gain": _or_none(gain.mean),
+        "gain_low": _or_none(gain.low),
+        "gain_high": _or_none(gain.high),
+        "pairs": gain.n,
+        "baseline_mean": float(baseline["mean"].iloc[0]) if len(baseline) else None,
+        "n_train": int(row["n_train"]),
+        "n_test": int(row["n_test"]),
+        "train_seconds": float(row["train_seconds"]),
+        "peak_memory_bytes": None
+        if pd.isna(row["peak_memory_bytes"])
+        else int(row["peak_memory_bytes"]),
+        "trainable_parameters": int(row["trainable_parameters"]),
+        "total_parameters": int(row["total_parameters"]),
+        "transfer_pays": bool(pays),
+        "reason": _reason(chosen, best, shots, metric, test, gain, better),
+    }
+
+
+def _reason(
+    chosen: dict[str, Any],
+    best: dict[str, Any],
+    shots: int | None,
+    metric: str,
+    test: Interval,
+    gain: Interval,
+    better: float,
+) -> str:
+    labels = "with all labels" if shots is None else f"with {shots} labels per class"
+    name = metric.replace("_", " ")
+    if chosen is best:
+        words = (
+            f"{_call(chosen)} has the best validation {name} {labels}, {chosen['score']:.3f} "
+            "on average over seeds."
+        )
+    else:
+        words = (
+            f"{_call(chosen)} reaches {chosen['score']:.3f} validation {name} {labels}, within "
+            f"one standard error of the best, {_call(best)} ({best['score']:.3f}), and trains "
+            f"{chosen['trainable_parameters']:,} parameters instead of "
+            f"{best['trainable_parameters']:,}."
+        )
+    words += f" On the test data it scores {_with_bounds(test)}."
+    if chosen["method"] == BASELINE:
+        return words + " No way of transferring did better: train from scratch."
+    if gain.n == 0:
+        return words + " There is no score from scratch to compare it with."
+    difference = f"{_with_bounds(gain, signed=True)} against training from scratch"
+    if chosen["representation"] in NOT_TRANSFERRED:
+        return words + f" That is {difference}, without anything learned from other data."
+    if not gain.excludes_zero:
+        doubt = "may be chance" if gain.n > 1 else "comes from one seed and may be chance"
+        return words + f" The gain, {difference}, {doubt}."
+    if better * gain.mean < 0:
+        return words + f" That is worse than training from scratch: {difference}."
+    return words + f" The transfer gain is {difference}."
+
+
+def _call(candidate: dict[str, Any]) -> str:
+    if candidate["method"] == BASELINE:
+        return "Training from scratch"
+    method = candidate["method"].replace("_", " ")
+    return f"{method.capitalize()} on {candidate['representation']}"
+
+
+def _with_bounds(interval: Interval, signed: bool = False) -> str:
+    form = "+.3f" if signed else ".3f"
+    if math.isnan(interval.low):
+        return f"{interval.mean:{form}}"
+    return f"{interval.mean:{form}} [{interval.low:{form}}, {interval.high:{form}}]"
+
+
+def _or_none(value: float) -> float | None:
+    """JSON has no NaN."""
+    return None if pd.isna(value) else float(value)
