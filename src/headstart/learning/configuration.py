@@ -3,6 +3,7 @@
 Free of torch, so that Kedro can check parameters before anything heavy is imported.
 """
 
+import os
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -118,3 +119,10 @@ class AdaptationParameters(Parameters):
     unfreeze_every: int | None = Field(default=None, ge=1)
     batch_norm: Literal["frozen", "train"] = "train"
     batch_norm_rows: int = Field(default=256, ge=2)
+
+
+def usable_processors() -> int:
+    """How many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

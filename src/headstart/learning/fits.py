@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,8 +55,9 @@ def score_table(fit: Fit, labels_validation: np.ndarray, labels_test: np.ndarray
         labels_test: true classes of the test rows, shape (n_test,).
 
     Returns:
-        A table with the columns of `RESULT_COLUMNS` and `split` ("validation" or "test").
-        Validation scores are there for choosing a method; results hold test scores alone.
+        A table with the columns of `RESULT_COLUMNS`, `split` ("validation" or "test") and `chosen`
+        (the hyper-parameters that were chosen, as JSON). Validation scores are there for choosing
+        a method; results hold test scores alone.
     """
     cost = {name: getattr(fit, name) for name in COST}
     rows = [
@@ -67,6 +69,7 @@ def score_table(fit: Fit, labels_validation: np.ndarray, labels_test: np.ndarray
             "n_test": len(labels),
             **cost,
             "split": split,
+            "chosen": json.dumps(fit.chosen, sort_keys=True),
         }
         for split, probabilities, labels in (
             ("validation", fit.validation, labels_validation),
@@ -74,7 +77,7 @@ def score_table(fit: Fit, labels_validation: np.ndarray, labels_test: np.ndarray
         )
         for metric, score in metrics.CLASSIFICATION.items()
     ]
-    return _typed(pd.DataFrame(rows, columns=[*RESULT_COLUMNS, "split"]))
+    return _typed(pd.DataFrame(rows, columns=[*RESULT_COLUMNS, "split", "chosen"]))
 
 
 def prediction_table(fit: Fit, rows_test: np.ndarray, labels_test: np.ndarray) -> pd.DataFrame:
@@ -129,5 +132,7 @@ def _typed(table: pd.DataFrame) -> pd.DataFrame:
         "step": "int64",
         "epoch": "int64",
     }
-    types |= dict.fromkeys(["track", "target", "representation", "method", "metric", "name"], "str")
+    types |= dict.fromkeys(
+        ["track", "target", "representation", "method", "metric", "name", "split", "chosen"], "str"
+    )
     return table.astype({name: kind for name, kind in types.items() if name in table.columns})

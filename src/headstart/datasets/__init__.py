@@ -1,0 +1,35 @@
+"""Catalog types of the project. Each is imported when it is first asked for.
+
+In the catalog they are named `headstart.datasets.ImageFolderDataset` and so on.
+"""
+
+from importlib import import_module
+from typing import Any
+
+_MODULES = {
+    "CSVDataset": "files",
+    "CheckpointsDataset": "checkpoints",
+    "EncoderDataset": "encoder",
+    "FeaturesDataset": "features",
+    "FittedModelDataset": "fitted_model",
+    "ImageFolderDataset": "image_folder",
+    "ImageStoreDataset": "image_store",
+    "ImageTableDataset": "image_table",
+    "JSONDataset": "files",
+    "PackageDataset": "package",
+    "ParquetDataset": "files",
+    "PlotlyDataset": "plotly_figure",
+    "TextDataset": "files",
+    "TorchWeightsDataset": "torch_weights",
+    "TorchvisionDataset": "torchvision_images",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_MODULES])

