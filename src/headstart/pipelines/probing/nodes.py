@@ -1,0 +1,107 @@
+"""Nodes of the probing stage."""
+
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from headstart.learning.fits import prediction_table, score_table
+from headstart.learning.splits import draws_of
+from headstart.pipelines.probing.parameters import ProbingParameters
+
+
+def linear_probe(
+    features: Any, splits: pd.DataFrame, draws: pd.DataFrame, parameters: ProbingParameters
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Fit a linear probe on every draw of labels.
+
+    Args:
+        features: `headstart.learning.encoders.Features` of the target.
+        splits: the target's splits.
+        draws: the draws of labels.
+        parameters: strengths to choose among.
+
+    Returns:
+        Scores and predictions (`headstart.learning.fits`).
+    """
+    from headstart.learning.linear_probe import fit_linear_probe
+
+    fit = partial(fit_linear_probe, **parameters.linear_probe.model_dump())
+    return _fit_all("linear_probe", fit, features, splits, draws)
+
+
+def nearest_neighbors(
+    features: Any, splits: pd.DataFrame, draws: pd.DataFrame, parameters: ProbingParameters
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Let the nearest neighbors vote, on every draw of labels.
+
+    Args:
+        features: `headstart.learning.encoders.Features` of the target.
+        splits: the target's splits.
+        draws: the draws of labels.
+        parameters: numbers of neighbors to choose among, temperature, smoothing.
+
+    Returns:
+        Scores and predictions (`headstart.learning.fits`).
+    """
+    from headstart.learning.nearest_neighbors import fit_nearest_neighbors
+
+    fit = partial(fit_nearest_neighbors, **parameters.nearest_neighbors.model_dump())
+    return _fit_all("nearest_neighbors", fit, features, splits, draws)
+
+
+def _fit_all(
+    method: str,
+    fit_one: Callable[..., Any],
+    features: Any,
+    splits: pd.DataFrame,
+    draws: pd.DataFrame,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    target = str(splits["target"].iloc[0])
+    labels = np.full(len(features.values), -1, dtype=np.int64)
+    labels[splits["row"]] = splits["class"]
+    test = splits.loc[splits["split"] == "test", "row"].to_numpy()
+    scores, predictions = [], []
+    bar = tqdm(list(draws_of(draws)), desc=f"{target}: {method} on {features.name}", unit="fit")
+    with _nothing_to_collect():
+        for draw in bar:
+            fit, _ = fit_one(
+                features,
+                labels,
+                train=draw.train,
+                validation=draw.validation,
+                test=test,
+                classes=int(splits["class"].max()) + 1,
+                identity={
+                    "track": "images",
+                    "target": target,
+                    "representation": features.name,
+                    "method": method,
+                    "shots": draw.shots,
+                    "seed": draw.seed,
+                    "episode": None,
+                },
+            )
+            scores.append(score_table(fit, labels[draw.validation], labels[test]))
+            predictions.append(prediction_table(fit, test, labels[test]))
+    return pd.concat(scores, ignore_index=True), pd.concat(predictions, ignore_index=True)
+
+
+@contextmanager
+def _nothing_to_collect() -> Iterator[None]:
+    """Objects that are there now are not searched for garbage.
+
+    Each fit collects garbage before its memory is measured; to search all that the libraries
+    hold takes longer than most fits.
+    """
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
