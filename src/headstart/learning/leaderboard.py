@@ -22,6 +22,7 @@ LEADERBOARD_COLUMNS = [
 # What these start from was not learned from other data, so a win of theirs is no transfer.
 NOT_TRANSFERRED = ("pixels", "random")
 
+_NAMES = {"fine_tune": "Fine-tuning", "linear_probe": "A linear probe"}  # in a sentence
 _ALL = -1  # stands for "all labels" (null) while grouping, which drops nulls
 
 
@@ -111,7 +112,7 @@ def recommend(
         everything = scores["shots"].isna()
         shots = None if everything.any() else int(scores["shots"].max())
         at_most = scores[everything] if shots is None else scores[scores["shots"] == shots]
-        candidates = []
+        candidates: list[dict[str, Any]] = []
         for (representation, method), group in at_most.groupby(["representation", "method"]):
             values = group["value"].to_numpy()
             error = values.std(ddof=1) / math.sqrt(len(values)) if len(values) > 1 else 0.0
@@ -126,13 +127,9 @@ def recommend(
                 }
             )
         best = max(candidates, key=lambda c: sign * c["score"])
-        near = [
-            c
-            for c in candidates
-            if sign * c["score"] >= sign * best["score"] - best["standard_error"]
-        ]
+        worst = sign * best["score"] - best["standard_error"]
         chosen = min(
-            near,
+            (c for c in candidates if sign * c["score"] >= worst),
             key=lambda c: (c["trainable_parameters"], c["total_parameters"], -sign * c["score"]),
         )
         answers[str(target)] = _answer(str(target), chosen, best, shots, metric, board)
@@ -141,7 +138,8 @@ def recommend(
 
 def _by_seed(group: pd.DataFrame) -> dict[int, float]:
     """Seed -> score, the mean over its episodes where there are several."""
-    return {int(seed): float(v) for seed, v in group.groupby("seed")["value"].mean().items()}
+    means = group.groupby("seed")["value"].mean()
+    return dict(zip(means.index.tolist(), means.tolist(), strict=True))
 
 
 def _answer(
@@ -213,7 +211,7 @@ def _reason(
     else:
         words = (
             f"{_call(chosen)} reaches {chosen['score']:.3f} validation {name} {labels}, within "
-            f"one standard error of the best, {_call(best)} ({best['score']:.3f}), and trains "
+            f"one standard error of the best ({_call(best)}, {best['score']:.3f}), and trains "
             f"{chosen['trainable_parameters']:,} parameters instead of "
             f"{best['trainable_parameters']:,}."
         )
@@ -236,15 +234,17 @@ def _reason(
 def _call(candidate: dict[str, Any]) -> str:
     if candidate["method"] == BASELINE:
         return "Training from scratch"
-    method = candidate["method"].replace("_", " ")
-    return f"{method.capitalize()} on {candidate['representation']}"
+    method = candidate["method"]
+    name = _NAMES.get(method, method.replace("_", " ").capitalize())
+    return f"{name} on {candidate['representation']}"
 
 
 def _with_bounds(interval: Interval, signed: bool = False) -> str:
     form = "+.3f" if signed else ".3f"
     if math.isnan(interval.low):
-        return f"{interval.mean:{form}}"
-    return f"{interval.mean:{form}} [{interval.low:{form}}, {interval.high:{form}}]"
+        return f"{interval.mean:{form}}".replace("-", "−")
+    words = f"{interval.mean:{form}} [{interval.low:{form}}, {interval.high:{form}}]"
+    return words.replace("-", "−")
 
 
 def _or_none(value: float) -> float | None:

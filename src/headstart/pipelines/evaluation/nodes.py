@@ -1,0 +1,128 @@
+"""Nodes of the evaluation stage: tables in, the answer out."""
+
+import logging
+from typing import Any
+
+import pandas as pd
+
+from headstart.learning.fits import IDENTITY, RESULT_COLUMNS
+from headstart.learning.images import ImageStore
+from headstart.learning.leaderboard import leaderboard, recommend
+from headstart.pipelines.evaluation.parameters import EvaluationParameters
+
+logger = logging.getLogger(__name__)
+
+
+def collect_scores(*tables: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """All scores of all methods in one table, test scores and validation scores apart.
+
+    Args:
+        tables: score tables (`headstart.learning.fits.score_table`).
+
+    Returns:
+        The results (test scores, columns `RESULT_COLUMNS`), and the validation scores with the
+        hyper-parameters that were chosen on them.
+    """
+    scores = _in_order(pd.concat(tables, ignore_index=True))
+    results = scores.loc[scores["split"] == "test", RESULT_COLUMNS]
+    validation = scores.loc[scores["split"] == "validation", [*RESULT_COLUMNS, "chosen"]]
+    return results.reset_index(drop=True), validation.reset_index(drop=True)
+
+
+def collect_tables(*tables: pd.DataFrame) -> pd.DataFrame:
+    """Tables with the same columns as one; without any, an empty one."""
+    filled = [t for t in tables if len(t)] or list(tables[:1])
+    if not filled:  # no method was asked for that would write one
+        return pd.DataFrame(columns=[*IDENTITY, "step", "epoch", "name", "value"], dtype="str")
+    return pd.concat(filled, ignore_index=True)
+
+
+def build_leaderboard(results: pd.DataFrame, parameters: EvaluationParameters) -> pd.DataFrame:
+    """Mean, interval, transfer gain and cost of every method."""
+    return leaderboard(results, parameters.confidence)
+
+
+def recommend_methods(
+    validation: pd.DataFrame, board: pd.DataFrame, parameters: EvaluationParameters
+) -> dict[str, Any]:
+    """The method to use on each target, with the reason in words."""
+    recommendations = recommend(validation, board, parameters.metric)
+    for target, answer in recommendations.items():
+        logger.info("%s: %s", target, answer["reason"])
+    return recommendations
+
+
+def draw_figures(
+    target: str,
+    board: pd.DataFrame,
+    predictions: pd.DataFrame,
+    histories: pd.DataFrame,
+    maps: pd.DataFrame,
+    parameters: EvaluationParameters,
+) -> tuple[Any, ...]:
+    """The figures of one target, as plotly figures (they are previews in Kedro-Viz, too)."""
+    from headstart.pipelines.evaluation import figures
+
+    metric = parameters.metric
+    return (
+        figures.label_efficiency(board, target, metric),
+        figures.cost(board, target, metric),
+        figures.calibration(predictions, target),
+        figures.representation_map(maps, target),
+        figures.training_curves(histories, target),
+    )
+
+
+def write_report(
+    board: pd.DataFrame,
+    predictions: pd.DataFrame,
+    histories: pd.DataFrame,
+    maps: pd.DataFrame,
+    quarantine: pd.DataFrame,
+    recommendations: dict[str, Any],
+    parameters: EvaluationParameters,
+    configuration: dict[str, Any],
+    *of_targets: Any,
+) -> str:
+    """The report, one HTML page that opens without a network.
+
+    Args:
+        board: the leaderboard.
+        predictions: test predictions of all methods.
+        histories: training histories.
+        maps: 2-D maps of the representations.
+        quarantine: what was set aside.
+        recommendations: target -> the recommended method.
+        parameters: which metric is shown first, coverage of the intervals.
+        configuration: all parameters of the run.
+        of_targets: for each target its splits, its images and its counts.
+    """
+    from headstart.pipelines.evaluation.environment import describe_environment
+    from headstart.pipelines.evaluation.report import render_report
+
+    splits: dict[str, pd.DataFrame] = {}
+    images, summaries = {}, {}
+    for table, store, summary in zip(*(iter(of_targets),) * 3, strict=True):
+        assert isinstance(store, ImageStore)
+        splits[summary["target"]] = table
+        images[summary["target"]] = store.images
+        summaries[summary["target"]] = summary
+    return render_report(
+        leaderboard=board,
+        recommendations=recommendations,
+        predictions=predictions,
+        histories=histories,
+        maps=maps,
+        splits=splits,
+        images=images,
+        quarantine=quarantine,
+        summaries=summaries,
+        environment=describe_environment(configuration),
+        metric=parameters.metric,
+        confidence=parameters.confidence,
+    )
+
+
+def _in_order(scores: pd.DataFrame) -> pd.DataFrame:
+    """Rows sorted by what they are, so that equal results make equal files."""
+    return scores.sort_values([*IDENTITY, "split", "metric"], kind="stable", ignore_index=True)

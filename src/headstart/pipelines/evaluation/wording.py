@@ -1,0 +1,151 @@
+"""How the report and the model card write names and numbers for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from headstart.learning.leaderboard import BASELINE
+
+# What is not here is written as its name with spaces for underscores.
+METRICS = {
+    "accuracy": "accuracy",
+    "macro_f1": "macro F1",
+    "nll": "negative log-likelihood",
+    "ece": "calibration error",
+    "rmse": "RMSE",
+}
+# For the heads of tables.
+SHORT_METRICS = {"nll": "NLL", "ece": "ECE"}
+METHODS = {
+    "fine_tune": "fine-tuning",
+    "from_scratch": "from scratch",
+    "in_context": "in-context learning",
+    "lora": "LoRA",
+}
+
+
+def words(name: str) -> str:
+    """A name from a table, with spaces."""
+    return str(name).replace("_", " ")
+
+
+def metric_name(metric: str) -> str:
+    """A metric in words."""
+    return METRICS.get(metric, words(metric))
+
+
+def short_metric_name(metric: str) -> str:
+    """A metric by its short name, where it has one."""
+    return SHORT_METRICS.get(metric, metric_name(metric))
+
+
+def bare_method_name(method: str) -> str:
+    """A method without what it starts from."""
+    return METHODS.get(method, words(method))
+
+
+def method_name(representation: str, method: str) -> str:
+    """A method with what it starts from, short enough for a legend."""
+    name = bare_method_name(method)
+    return name if method == BASELINE else f"{words(representation)} · {name}"
+
+
+def sentence(text: str) -> str:
+    """The text with its first letter in upper case and the others as they are."""
+    return text[:1].upper() + text[1:]
+
+
+def listed(parts: list[str]) -> str:
+    """One, two or more parts as "a, b and c"."""
+    return " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))
+
+
+def labels(shots: Any) -> str:
+    """Shots in words; null is all labels."""
+    if pd.isna(shots):
+        return "all labels"
+    return "1 label per class" if shots == 1 else f"{int(shots)} labels per class"
+
+
+def score(value: float | None, signed: bool = False) -> str:
+    """Three decimals; a dash where there is no value."""
+    if value is None or pd.isna(value):
+        return "–"
+    text = f"{value:+.3f}" if signed else f"{value:.3f}"
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
+def plus_minus(
+    mean: float | None, low: float | None, high: float | None, signed: bool = False
+) -> str:
+    """Mean and half the width of its interval, which is symmetric; the mean alone without one."""
+    if low is None or high is None or pd.isna(low) or pd.isna(high):
+        return score(mean, signed)
+    return f"{score(mean, signed)} ± {score((high - low) / 2)}"
+
+
+def bounds(low: float | None, high: float | None, signed: bool = False) -> str:
+    """An interval in words; empty where there is none."""
+    if low is None or high is None or pd.isna(low) or pd.isna(high):
+        return ""
+    return f"{score(low, signed)} to {score(high, signed)}"
+
+
+def seconds(value: float | None) -> str:
+    """A duration with two figures that matter."""
+    if value is None or pd.isna(value):
+        return "–"
+    if value < 0.01:
+        return "< 0.01 s"
+    if value < 1:
+        return f"{value:.2f} s"
+    if value < 10:
+        return f"{value:.1f} s"
+    if value < 99.5:
+        return f"{value:.0f} s"
+    minutes = value / 60
+    return f"{minutes:.1f} min" if minutes < 99.5 else f"{minutes / 60:.1f} h"
+
+
+def count(value: float | None) -> str:
+    """A number of things, rounded from ten thousand on: 9,999, 62 k, 3.4 M."""
+    if value is None or pd.isna(value):
+        return "–"
+    for size, letter in ((1e9, "B"), (1e6, "M"), (1e4, "k")):
+        if value >= size:
+            scaled = value / (1e3 if letter == "k" else size)
+            return f"{scaled:.1f} {letter}" if scaled < 10 else f"{scaled:,.0f} {letter}"
+    return f"{value:,.0f}"
+
+
+def size(value: float | None) -> str:
+    """Bytes in megabytes or gigabytes (powers of ten)."""
+    if value is None or pd.isna(value):
+        return "–"
+    if value >= 1e9:
+        return f"{value / 1e9:.1f} GB"
+    return f"{value / 1e6:.0f} MB" if value >= 1e6 else "< 1 MB"
+
+
+def counts(summary: Mapping[str, Any]) -> dict[str, str]:
+    """The counts of an ingestion, nested ones as one level with their names joined.
+
+    Args:
+        summary: name -> count, or name -> (name -> count). `classes`, from a class to its count,
+            becomes the number of classes and the range of the counts; the name of the `target`
+            is left out.
+    """
+    flat: dict[str, str] = {}
+    for name, value in summary.items():
+        if name == "classes" and isinstance(value, Mapping):
+            few, many = min(value.values(), default=0), max(value.values(), default=0)
+            flat["classes"] = f"{len(value):,}"
+            flat["examples per class"] = f"{few:,}" if few == many else f"{few:,} to {many:,}"
+        elif isinstance(value, Mapping):
+            flat |= {f"{words(name)}: {k}": v for k, v in counts(value).items()}
+        elif name != "target" or not isinstance(value, str):
+            flat[words(name)] = f"{value:,}" if isinstance(value, int) else str(value)
+    return flat

@@ -1,0 +1,250 @@
+"""What a run of the default experiment leaves for the report, made up from a seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from headstart.learning import metrics
+from headstart.learning.fits import RESULT_COLUMNS
+from headstart.learning.leaderboard import leaderboard, recommend
+
+PROBES = ("linear_probe", "nearest_neighbors")
+# (representation, method): share of what can be learned that it reaches with 1 and with all labels,
+# log10 of its training seconds, parameters that it trains
+METHODS = {
+    ("pixels", "linear_probe"): (0.22, 0.62, -1.0, 2_050),
+    ("pixels", "nearest_neighbors"): (0.20, 0.50, -1.9, 0),
+    ("pca", "linear_probe"): (0.25, 0.60, -1.2, 130),
+    ("pca", "nearest_neighbors"): (0.24, 0.55, -2.1, 0),
+    ("random", "linear_probe"): (0.15, 0.45, -0.9, 2_562),
+    ("random", "nearest_neighbors"): (0.13, 0.38, -1.7, 0),
+    ("imagenet", "linear_probe"): (0.45, 0.84, -0.8, 2_562),
+    ("imagenet", "nearest_neighbors"): (0.40, 0.72, -1.6, 0),
+    ("imagenet", "fine_tune"): (0.35, 0.93, 1.5, 3_400_000),
+    ("random", "from_scratch"): (0.05, 0.68, 1.6, 3_400_000),
+}
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """The inputs of `render_report`."""
+
+    leaderboard: pd.DataFrame
+    recommendations: dict[str, dict[str, Any]]
+    predictions: pd.DataFrame
+    histories: pd.DataFrame
+    maps: pd.DataFrame
+    splits: dict[str, pd.DataFrame]
+    images: dict[str, np.ndarray]
+    quarantine: pd.DataFrame
+    summaries: dict[str, dict[str, Any]]
+    environment: dict[str, Any]
+
+    def arguments(self) -> dict[str, Any]:
+        return dict(vars(self))
+
+    def with_changes(self, **changes: Any) -> Experiment:
+        return replace(self, **changes)
+
+
+def make_experiment(
+    classes: dict[str, list[str]],
+    shots: dict[str, list[int | None]],
+    rows_of_class: dict[str, int],
+    methods: dict[tuple[str, str], tuple[float, float, float, int]] | None = None,
+    seeds: int = 5,
+    trained_seeds: int = 3,
+) -> Experiment:
+    """Fits that get better with labels and with the representation, and what comes of them."""
+    methods = METHODS if methods is None else methods
+    rng = np.random.default_rng(0)
+    scores, predictions, histories, maps = [], [], [], []
+    splits, images, summaries = {}, {}, {}
+    for target, names in classes.items():
+        k, n = len(names), rows_of_class[target] * len(names)
+        labels = np.repeat(np.arange(k), rows_of_class[target])
+        test = np.arange(n) % 4 == 0
+        splits[target] = pd.DataFrame(
+            {
+                "target": target,
+                "row": np.arange(n),
+                "path": [f"{target}/{i:04}.png" for i in range(n)],
+                "label": [names[c] for c in labels],
+                "class": labels,
+                "split": np.where(test, "test", "development"),
+            }
+        )
+        images[target] = _pictures(labels, k, rng)
+        summaries[target] = {
+            "target": target,
+            "read": {"target": n + 7, "source": 3 * n},
+            "set_aside": {"target": 3, "source": 0},
+            "duplicates_removed": {"within_target": 2, "test_from_source": 2},
+            "classes": dict.fromkeys(names, rows_of_class[target]),
+            "splits": {"development": int((~test).sum()), "test": int(test.sum())},
+        }
+        hard = rng.normal(0, 1.0, n)
+        for representation in sorted({r for r, _ in methods}):
+            spread = {"pixels": 3.0, "pca": 3.0, "random": 4.0}.get(representation, 1.0)
+            centers = rng.normal(0, 4.0, (k, 2))
+            points = centers[labels] + rng.normal(0, spread, (n, 2))
+            maps.append(
+                splits[target][["target", "row", "label", "split"]].assign(
+                    representation=representation, x=points[:, 0], y=points[:, 1]
+                )
+            )
+        largest = max(s for s in [*shots[target], 0] if s is not None)
+        for (representation, method), (few, many, log_seconds, parameters) in methods.items():
+            for shot in shots[target]:
+                labeled = n * 0.6 if shot is None else shot * k
+                share = 1.0 if shot is None else np.log1p(shot) / np.log1p(largest * 6)
+                skill = few + (many - few) * share
+                for seed in range(seeds if method in PROBES else trained_seeds):
+                    probabilities = _probabilities(labels[test], hard[test], skill, k, rng)
+                    identity = {
+                        "track": "images",
+                        "target": target,
+                        "representation": representation,
+                        "method": method,
+                        "shots": shot,
+                        "seed": seed,
+                        "episode": None,
+                    }
+                    cost = {
+                        "n_train": round(labeled),
+                        "n_test": int(test.sum()),
+                        "trainable_parameters": parameters,
+                        "total_parameters": max(parameters, 3_372_570),
+                        "train_seconds": 10 ** (log_seconds + 0.4 * share + rng.normal(0, 0.02)),
+                        "peak_memory_bytes": int(2e7 + 100 * parameters),
+                    }
+                    for split in ("test", "validation"):
+                        for name, score in metrics.CLASSIFICATION.items():
+                            value = score(probabilities, labels[test])
+                            scores.append(
+                                {**identity, **cost, "metric": name, "value": value, "split": split}
+                            )
+                    predictions.append(_predictions(identity, splits[target], probabilities))
+                    if method not in PROBES:
+                        histories.append(_history(identity, skill, k, rng))
+    table = pd.DataFrame(scores).astype({"shots": "Int64", "episode": "Int64"})
+    results = table.loc[table["split"] == "test", RESULT_COLUMNS]
+    validation = table.loc[table["split"] == "validation", RESULT_COLUMNS]
+    board = leaderboard(results)
+    nothing = pd.DataFrame(columns=["target", "shots", "name"])
+    return Experiment(
+        leaderboard=board,
+        recommendations=recommend(validation, board),
+        predictions=_typed(pd.concat(predictions, ignore_index=True)),
+        histories=_typed(pd.concat([*histories, nothing], ignore_index=True)),
+        maps=pd.concat(maps, ignore_index=True),
+        splits=splits,
+        images=images,
+        quarantine=pd.DataFrame(
+            [
+                (target, "target", f"{target}/{name}", reason)
+                for target in classes
+                for name, reason in (
+                    ("broken.jpg", "truncated image"),
+                    ("notes.png", "not an image"),
+                    ("<b>empty</b>.png", "file is empty"),
+                )
+            ],
+            columns=["target", "role", "path", "reason"],
+        ),
+        summaries=summaries,
+        environment={
+            "date": "2026-11-24",
+            "processor": "a processor",
+            "cores": 2,
+            "versions": {"headstart": "0.1.0", "torch": "2.15.0"},
+            "configuration": {"seeds": seeds, "shots": shots, "fine_tune": {"steps": 60}},
+        },
+    )
+
+
+def _pictures(labels: np.ndarray, classes: int, rng: np.random.Generator) -> np.ndarray:
+    """Gray 48x48 pictures: stripes whose angle is the class, and noise."""
+    y, x = np.mgrid[:48, :48] / 48
+    angle = np.pi * labels[:, None, None] / classes
+    waves = np.sin(30 * (x * np.cos(angle) + y * np.sin(angle)))
+    noisy = 128 + 60 * waves + rng.normal(0, 25, waves.shape)
+    return np.clip(noisy, 0, 255).astype(np.uint8)[..., None]
+
+
+def _probabilities(
+    labels: np.ndarray, hard: np.ndarray, skill: float, classes: int, rng: np.random.Generator
+) -> np.ndarray:
+    logits = rng.normal(0, 1.0, (len(labels), classes))
+    signal = 0.1 + 2.8 * skill + 0.7 * np.log(classes) - 1.3 * hard
+    logits[np.arange(len(labels)), labels] += np.where(signal > 0, signal, 1.5 * signal)
+    exponentials = np.exp(2.5 * (logits - logits.max(axis=1, keepdims=True)))
+    return exponentials / exponentials.sum(axis=1, keepdims=True)
+
+
+def _predictions(
+    identity: dict[str, Any], split: pd.DataFrame, probabilities: np.ndarray
+) -> pd.DataFrame:
+    test = split[split["split"] == "test"]
+    labels = test["class"].to_numpy()
+    return pd.DataFrame(
+        {
+            **{name: [value] * len(test) for name, value in identity.items()},
+            "row": test["row"].to_numpy(),
+            "label": labels,
+            "predicted": probabilities.argmax(axis=1),
+            "confidence": probabilities.max(axis=1),
+            "p_true": probabilities[np.arange(len(test)), labels],
+        }
+    )
+
+
+def _history(
+    identity: dict[str, Any], skill: float, classes: int, rng: np.random.Generator
+) -> pd.DataFrame:
+    steps = np.arange(6, 61, 6)
+    fall = np.exp(-steps / 18)
+    # Fits with little skill begin to learn by heart: their validation loss turns.
+    turn = 0.012 * (1 - skill) * np.maximum(0, steps - 40)
+    training = np.log(classes) * fall + 0.02 + rng.normal(0, 0.02, len(steps)) ** 2
+    checking = np.log(classes) * ((1 - skill) + skill * fall) + turn
+    values = {
+        "train_loss": training,
+        "validation_loss": checking + rng.normal(0, 0.01, len(steps)),
+        "learning_rate": 1e-3 * (1 - steps / 60),
+    }
+    return pd.concat(
+        [
+            pd.DataFrame({"step": steps, "epoch": steps // 12, "name": name, "value": value})
+            for name, value in values.items()
+        ]
+    ).assign(**{name: [value] * (3 * len(steps)) for name, value in identity.items()})
+
+
+def _typed(table: pd.DataFrame) -> pd.DataFrame:
+    return table.astype({"shots": "Int64"})
+
+
+@pytest.fixture(scope="session")
+def experiment() -> Experiment:
+    """Two targets like the default ones: two classes and forty."""
+    return make_experiment(
+        classes={
+            "solar_cells": ["defective", "sound"],
+            "faces": [f"person {i:02}" for i in range(40)],
+        },
+        shots={"solar_cells": [1, 5, 20, None], "faces": [1, 3, None]},
+        rows_of_class={"solar_cells": 400, "faces": 10},
+    )
+
+
+@pytest.fixture(scope="session")
+def build() -> Callable[..., Experiment]:
+    """For experiments of other shapes."""
+    return make_experiment

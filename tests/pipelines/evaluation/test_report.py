@@ -1,0 +1,303 @@
+import base64
+import io
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from headstart.pipelines.evaluation import report, wording
+
+
+@pytest.fixture(scope="module")
+def page(experiment):
+    return report.render_report(**experiment.arguments())
+
+
+def without_scripts(page):
+    return re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
+
+
+def board(*rows):
+    columns = ["representation", "method", "shots", "mean", "gain", "gain_low", "gain_high"]
+    table = pd.DataFrame(rows, columns=columns).astype({"shots": "Int64"})
+    return table.assign(metric="accuracy", pairs=(table["method"] != "from_scratch") * 3)
+
+
+BOARD = board(
+    ("random", "from_scratch", 1, 0.50, np.nan, np.nan, np.nan),
+    ("random", "from_scratch", 5, 0.60, np.nan, np.nan, np.nan),
+    ("random", "from_scratch", None, 0.80, np.nan, np.nan, np.nan),
+    ("imagenet", "fine_tune", 1, 0.70, 0.20, 0.10, 0.30),
+    ("imagenet", "fine_tune", 5, 0.85, 0.25, -0.01, 0.51),
+    ("imagenet", "fine_tune", None, 0.78, -0.02, -0.03, -0.01),
+    ("pca", "linear_probe", None, 0.60, -0.20, -0.30, -0.10),
+    ("pca", "linear_probe", 5, 0.50, -0.10, np.nan, np.nan),
+    ("pixels", "linear_probe", None, 0.40, -0.40, -0.50, -0.30),
+)
+
+
+def test_hurt_is_an_interval_below_zero_of_something_learned_elsewhere():
+    hurt = report.where_it_hurt(BOARD, "accuracy")
+    assert list(zip(hurt["rows"]["representation"], hurt["rows"]["gain"], strict=True)) == [
+        ("pca", -0.20),
+        ("imagenet", -0.02),
+    ]
+    assert (hurt["compared"], hurt["bare"]) == (4, 1)
+
+
+def test_hurt_is_an_interval_above_zero_where_lower_is_better():
+    hurt = report.where_it_hurt(BOARD.assign(metric="nll"), "nll")
+    assert list(hurt["rows"]["gain"]) == [0.20]
+
+
+def test_fewer_labels_is_the_first_number_that_reaches_the_baseline_with_all():
+    beside = report.against_baseline(BOARD, "imagenet", "fine_tune", "accuracy")
+    assert list(beside["baseline"]) == [0.50, 0.60, 0.80]
+    assert report.fewer_labels(beside, "accuracy")["shots"] == 5
+    assert report.fewer_labels(beside.assign(mean=0.1), "accuracy") is None
+    assert report.fewer_labels(beside.assign(baseline=np.nan), "accuracy") is None
+
+
+def answer(**changes):
+    usual = {"representation": "imagenet", "method": "fine_tune", "metric": "accuracy"}
+    return usual | {"shots": None, "gain": 0.1, "transfer_pays": True} | changes
+
+
+@pytest.mark.parametrize(
+    ("changes", "gains", "expected"),
+    [
+        ({}, [(0.1, 0.2), (0.1, 0.2), (0.1, 0.2)], ("yes", "Transfer pays")),
+        (
+            {},
+            [(0.1, 0.2), (0.1, 0.2), (-0.1, 0.2)],
+            (
+                "yes",
+                "Transfer pays with 1 and 5 labels per class; elsewhere the gain may be chance",
+            ),
+        ),
+        (
+            {},
+            [(0.1, 0.2), (-0.1, 0.2), (0.1, 0.2)],
+            (
+                "yes",
+                "Transfer pays with 1 label per class and all labels; "
+                "elsewhere the gain may be chance",
+            ),
+        ),
+        ({}, [(-0.1, 0.2)] * 3, ("open", "The gain may be chance")),
+        ({}, [(0.1, 0.2), (0.1, 0.2), (-0.2, -0.1)], ("no", "Transfer hurts with all labels")),
+        ({}, [(np.nan, np.nan)] * 3, ("open", "One seed: the gain has no interval")),
+        ({"gain": None}, [(np.nan, np.nan)] * 3, ("open", None)),
+        ({"method": "from_scratch", "gain": None}, [(np.nan, np.nan)] * 3, ("no", None)),
+        ({"representation": "pixels"}, [(0.1, 0.2)] * 3, ("no", None)),
+        ({"metric": "nll"}, [(-0.2, -0.1)] * 3, ("yes", "Transfer pays")),
+        ({"metric": "nll"}, [(0.1, 0.2)] * 3, ("no", "Transfer hurts with all labels")),
+    ],
+)
+def test_the_verdict_follows_the_intervals(changes, gains, expected):
+    by_shots = pd.DataFrame(gains, columns=["gain_low", "gain_high"]).assign(
+        shots=pd.array([1, 5, None], dtype="Int64")
+    )
+    style, words = report.verdict(answer(**changes), by_shots)
+    assert style == expected[0]
+    assert expected[1] in (None, words)
+
+
+def test_the_worst_mistake_is_wrong_with_confidence_in_every_seed():
+    said = [
+        # seed, row, label, predicted, confidence
+        (0, 7, 0, 1, 0.9),
+        (1, 7, 0, 1, 0.7),
+        (0, 8, 0, 2, 0.99),
+        (1, 8, 0, 0, 0.8),
+        (0, 9, 1, 1, 1.0),
+        (1, 9, 1, 1, 1.0),
+    ]
+    predictions = pd.DataFrame(said, columns=["seed", "row", "label", "predicted", "confidence"])
+    predictions = predictions.assign(representation="imagenet", method="fine_tune")
+    worst = report.worst_mistakes(predictions, "imagenet", "fine_tune", 12)
+    assert worst.to_dict("records") == [
+        {"row": 7, "label": 0, "predicted": 1, "confidence": 0.8, "wrong": 2, "seeds": 2},
+        {"row": 8, "label": 0, "predicted": 2, "confidence": 0.99, "wrong": 1, "seeds": 2},
+    ]
+    assert len(report.worst_mistakes(predictions, "imagenet", "fine_tune", 1)) == 1
+    assert report.worst_mistakes(predictions, "pca", "linear_probe", 12).empty
+
+
+def history(seed, values, name="validation_loss"):
+    return pd.DataFrame(
+        {
+            "representation": "imagenet",
+            "method": "fine_tune",
+            "shots": pd.array([None] * len(values), dtype="Int64"),
+            "seed": seed,
+            "step": range(len(values)),
+            "name": name,
+            "value": values,
+        }
+    )
+
+
+def test_a_training_still_improves_when_its_last_point_is_its_first_best():
+    losses = pd.concat(
+        [history(0, [3, 2, 1]), history(1, [3, 1, 2]), history(2, [3, 1, 1]), history(3, [1])]
+    )
+    assert report.still_improving(losses)[["trainings", "improving"]].to_numpy().tolist() == [
+        [4, 1]
+    ]
+    accuracy = history(0, [0.1, 0.2, 0.3], "validation_accuracy")
+    assert report.still_improving(accuracy)["improving"].tolist() == [1]
+    assert report.still_improving(history(0, [1.0], "train_loss")).empty
+
+
+@pytest.mark.parametrize("shape", [(40, 30, 1), (40, 30, 3), (300, 400, 3)])
+def test_a_picture_is_a_small_data_uri_of_the_same_picture(shape):
+    image = np.full(shape, 128, dtype=np.uint8)
+    image[: shape[0] // 2] = 250
+    uri = report.picture(image)
+    assert len(uri) < 10_000
+    back = np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1]))))
+    assert max(back.shape[:2]) == min(192, max(shape[:2]))
+    assert back.shape[0] / back.shape[1] == pytest.approx(shape[0] / shape[1], rel=0.02)
+    assert abs(int(back[0, 0].max()) - 250) < 4
+    assert abs(int(back[-1, -1].max()) - 128) < 4
+
+
+def test_the_answer_stands_first(page, experiment):
+    text = without_scripts(page)
+    for target, recommendation in experiment.recommendations.items():
+        at = text.index(recommendation["reason"].replace("'", "&#39;"))
+        assert at < text.index('id="labels"'), target
+    order = "labels hurt cost leaderboard calibration maps mistakes training data reading setup"
+    places = [text.index(f'<h2 id="{name}"') for name in order.split()]
+    assert places == sorted(places)
+    assert text.count("<h1") == 1
+
+
+def test_every_score_of_the_leaderboard_is_in_a_table(page, experiment):
+    text = without_scripts(page)
+    rows = experiment.leaderboard[experiment.leaderboard["metric"] == "accuracy"]
+    for _, row in rows.iterrows():
+        assert wording.plus_minus(row["mean"], row["low"], row["high"]) in text
+
+
+def test_the_page_refers_to_nothing_outside_of_itself(page):
+    text = without_scripts(page)
+    assert not re.findall(r"(?:src|href)=\"(?!data:|#)[^\"]*\"", text)
+    assert not re.findall(r"<link(?![^>]*data:)|@import|url\(|<script[^>]*\ssrc=", text)
+    assert len(page) < 7_000_000
+
+
+def test_mistakes_are_pictures_with_both_names(page, experiment):
+    text = without_scripts(page)
+    assert 12 < text.count('<img src="data:image/') <= 24
+    assert re.search(r'alt="faces/\d+\.png: is person \d\d, predicted person \d\d"', text)
+
+
+def test_names_from_the_data_are_shown_as_text(build):
+    names = ["<script>alert(1)</script>", "a & b <b>c</b>", "\"quoted\" 'name'"]
+    nasty = build({"birds": names}, {"birds": [1, None]}, {"birds": 20}, seeds=2, trained_seeds=2)
+    page = report.render_report(**nasty.arguments())
+    assert "<script>alert(1)" not in page
+    assert "<b>c</b>" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in without_scripts(page)
+    assert "&lt;b&gt;empty&lt;/b&gt;.png" in without_scripts(page)
+
+
+def test_one_of_everything_and_nothing_of_the_rest_is_a_report(build):
+    only = {("random", "from_scratch"): (0.1, 0.9, 0.0, 100)}
+    one = build({"t": ["a", "b"]}, {"t": [None]}, {"t": 20}, only, seeds=1, trained_seeds=1)
+    nothing = pd.DataFrame({"target": []})
+    right = one.predictions.assign(predicted=one.predictions["label"])
+    bare = one.with_changes(
+        histories=nothing,
+        maps=nothing,
+        predictions=right,
+        quarantine=one.quarantine.iloc[:0],
+        summaries={},
+        environment={},
+    )
+    text = without_scripts(report.render_report(**bare.arguments()))
+    for words in (
+        "Train from scratch",
+        "Transfer does not pay here",
+        "No comparison with an interval",
+        "No training history",
+        "No map was made",
+        "Every test example was predicted right",
+        "Nothing was set aside",
+    ):
+        assert words in text
+    assert "nan" not in re.sub(r'data-value="nan"', "", text)
+
+    no_predictions = report.render_report(
+        **bare.with_changes(predictions=nothing, recommendations={}, images={}).arguments()
+    )
+    assert "No predictions were kept" in no_predictions
+
+
+def test_two_hundred_classes_with_long_names_stay_a_modest_page(build):
+    names = [f"{'a very long name of a class ' * 4}{i}" for i in range(200)]
+    many = build({"t": names}, {"t": [1, None]}, {"t": 6}, seeds=2, trained_seeds=2)
+    page = report.render_report(**many.arguments())
+    assert "200 (" not in page
+    assert len(page) < 9_000_000
+
+
+def test_rows_without_pictures_are_named(experiment):
+    text = without_scripts(report.render_report(**experiment.with_changes(images={}).arguments()))
+    assert "<img" not in text
+    assert re.search(r"faces/\d+\.png", text)
+
+
+def test_trainings_whose_steps_ran_out_are_named(page, experiment):
+    improving = report.still_improving(
+        experiment.histories[experiment.histories["target"] == "faces"]
+    )
+    assert improving["improving"].sum() > 0
+    assert "Still improving when the steps ran out" in page
+
+
+@pytest.mark.parametrize(
+    ("function", "value", "expected"),
+    [
+        (wording.seconds, 0.001, "< 0.01 s"),
+        (wording.seconds, 0.456, "0.46 s"),
+        (wording.seconds, 38.2, "38 s"),
+        (wording.seconds, 125, "2.1 min"),
+        (wording.seconds, 8000, "2.2 h"),
+        (wording.count, 0, "0"),
+        (wording.count, 9_999, "9,999"),
+        (wording.count, 62_000, "62 k"),
+        (wording.count, 3_400_000, "3.4 M"),
+        (wording.size, 812_000_000, "812 MB"),
+        (wording.size, 2_500_000_000, "2.5 GB"),
+        (wording.size, None, "–"),
+        (wording.score, float("nan"), "–"),
+        (wording.score, -0.0204, "−0.020"),
+        (wording.labels, None, "all labels"),
+        (wording.labels, 1, "1 label per class"),
+        (wording.listed, ["a", "b", "c"], "a, b and c"),
+        (wording.listed, ["a"], "a"),
+    ],
+)
+def test_numbers_are_written_for_people(function, value, expected):
+    assert function(value) == expected
+
+
+def test_counts_become_one_level():
+    summary = {
+        "target": "faces",
+        "read": {"target": 1500, "source": 0},
+        "classes": {"a": 10, "b": 12},
+        "source": 3,
+    }
+    assert wording.counts(summary) == {
+        "read: target": "1,500",
+        "read: source": "0",
+        "classes": "2",
+        "examples per class": "10 to 12",
+        "source": "3",
+    }
