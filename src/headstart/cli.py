@@ -1,0 +1,79 @@
+"""The project's own `kedro run`: Kedro's, with skipping, clear errors and `--force`."""
+
+import sys
+from typing import Any
+
+import click
+from kedro.framework.cli.project import run as kedro_run
+from kedro.io import DatasetError
+from kedro.validation.exceptions import ParameterValidationError
+
+from headstart.errors import HeadstartError
+
+
+@click.group(name="headstart")
+def cli() -> None:
+    """Commands of this project."""
+
+
+def _run(force: bool, **options: Any) -> Any:
+    if options["runner"] is None:
+        options["runner"] = "headstart.runner.IncrementalRunner"
+        options["runner_params"] = {**options["runner_params"], "force": force}
+    elif force:
+        raise click.UsageError("--force goes with the project's own runner, not with --runner.")
+    try:
+        return kedro_run.callback(**options)  # type: ignore[misc]
+    except KeyboardInterrupt:
+        click.echo("Interrupted. The same command goes on where this run stopped.", err=True)
+        sys.exit(130)
+    except Exception as error:
+        message = _message(error)
+        if message is None:
+            raise
+        click.secho(f"Error: {message}", fg="red", err=True)
+        sys.exit(1)
+
+
+run = click.Command(
+    "run",
+    params=[
+        *kedro_run.params,
+        click.Option(
+            ["--force"], is_flag=True, help="Run every node again, whether it changed or not."
+        ),
+    ],
+    callback=_run,
+    help="""Run the experiment: which way of transferring pays, and at what cost.
+
+    Without options it runs every stage on every target of conf/base/parameters.yml and writes
+    data/08_reporting/report.html. What is unchanged since the last run is not done again.
+
+    \b
+    kedro run --params targets=my_parts          data/01_raw/my_parts/CLASS/*.jpg as the target
+    kedro run --pipelines prediction --params prediction.images=FOLDER
+    kedro run --env test                         the same experiment made tiny
+    """,
+)
+cli.add_command(run)
+
+
+def _message(error: BaseException | None) -> str | None:
+    """The one clear message of an error that the user can mend; None for any other error."""
+    chain = []
+    while error is not None:
+        chain.append(error)
+        error = error.__cause__
+    for link in reversed(chain):  # the innermost says it best
+        if isinstance(link, HeadstartError | ParameterValidationError | click.ClickException):
+            return str(link)
+        if isinstance(link, OSError) and link.errno is not None and link.strerror:
+            where = f": {link.filename}" if link.filename else ""
+            advice = ""
+            if link.errno == 28:  # no space left on device
+                advice = " Free some space and run again: the run goes on where it stopped."
+            return f"{link.strerror}{where}.{advice}"
+    for link in reversed(chain):
+        if isinstance(link, DatasetError):
+            return str(link)
+    return None

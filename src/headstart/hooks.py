@@ -1,0 +1,28 @@
+"""Kedro hooks of this project."""
+
+from typing import Any
+
+from kedro.framework.hooks import hook_impl
+
+
+class ExperimentHooks:
+    """Builds the pipelines for the parameters of the run."""
+
+    @hook_impl
+    def after_context_created(self, context: Any) -> None:
+        """Read which targets, representations and methods there are, and refuse unknown names."""
+        from kedro.framework.project import pipelines
+
+        from headstart import pipeline_registry
+        from headstart.experiment import Experiment, refuse_unknown
+
+        parameters = context.config_loader["parameters"]
+        experiment = Experiment.from_configuration(parameters, context.config_loader["catalog"])
+        pipeline_registry.use(experiment)
+        read = {
+            name.removeprefix("params:").split(".")[0]
+            for pipeline in pipelines.values()
+            for name in pipeline.inputs()
+            if name.startswith("params:")
+        }
+        refuse_unknown(parameters, read | set(Experiment.model_fields) - {"sources"})

@@ -1,0 +1,15 @@
+"""Parameters of the prediction stage."""
+
+from headstart.learning.configuration import Parameters
+
+
+class PredictionParameters(Parameters):
+    """`prediction` in `conf/base/parameters_prediction.yml`; the catalog reads them, too.
+
+    Attributes:
+        target: whose recommended model predicts.
+        images: folder of images.
+    """
+
+    target: str
+    images: str

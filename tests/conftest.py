@@ -1,0 +1,57 @@
+"""What all tests share: a copy of the project to run in, and the way to run it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def copy_project(folder: Path) -> Path:
+    """A project with the repository's code and configuration and data folders of its own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("pyproject.toml", ".telemetry"):
+        shutil.copy(ROOT / name, folder / name)
+    local = shutil.ignore_patterns("local")
+    shutil.copytree(ROOT / "conf", folder / "conf", ignore=local)
+    (folder / "conf" / "local").mkdir()
+    (folder / "src").symlink_to(ROOT / "src")
+    return folder
+
+
+def kedro(project: Path, *arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+    """`kedro <arguments>` in the project's folder, as a user types it."""
+    environment = {k: v for k, v in os.environ.items() if k != "KEDRO_ENV"}
+    return subprocess.run(
+        [sys.executable, "-m", "kedro", *arguments],
+        cwd=project,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        **options,  # type: ignore[call-overload]
+    )
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """An empty copy of the project."""
+    return copy_project(tmp_path / "project")
+
+
+@pytest.fixture(scope="session")
+def test_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project after `kedro run --env test`; read it, do not change it."""
+    folder = copy_project(tmp_path_factory.mktemp("test_run") / "project")
+    done = kedro(folder, "run", "--env", "test")
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return folder
