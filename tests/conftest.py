@@ -13,8 +13,6 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-Run = Callable[..., subprocess.CompletedProcess[str]]
-
 
 def copy_project(folder: Path) -> Path:
     """A project with the repository's code and configuration and data folders of its own."""
@@ -24,11 +22,11 @@ def copy_project(folder: Path) -> Path:
     local = shutil.ignore_patterns("local")
     shutil.copytree(ROOT / "conf", folder / "conf", ignore=local)
     (folder / "conf" / "local").mkdir()
-    (folder / "src").symlink_to(ROOT / "src")
+    shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__"))
     return folder
 
 
-def kedro(project: Path, *arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+def run_kedro(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """`kedro <arguments>` in the project's folder, as a user types it."""
     environment = {k: v for k, v in os.environ.items() if k != "KEDRO_ENV"}
     return subprocess.run(
@@ -38,8 +36,13 @@ def kedro(project: Path, *arguments: str, **options: object) -> subprocess.Compl
         capture_output=True,
         text=True,
         timeout=600,
-        **options,  # type: ignore[call-overload]
     )
+
+
+@pytest.fixture(scope="session")
+def kedro() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs `kedro <arguments>` in a project's folder."""
+    return run_kedro
 
 
 @pytest.fixture
@@ -52,6 +55,6 @@ def project(tmp_path: Path) -> Path:
 def test_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project after `kedro run --env test`; read it, do not change it."""
     folder = copy_project(tmp_path_factory.mktemp("test_run") / "project")
-    done = kedro(folder, "run", "--env", "test")
+    done = run_kedro(folder, "run", "--env", "test")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return folder

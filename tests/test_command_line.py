@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from conftest import kedro
 from PIL import Image
 
 
@@ -44,18 +43,18 @@ def refused(done: subprocess.CompletedProcess[str], *words: str) -> str:
     return message
 
 
-def test_a_missing_folder(project):
+def test_a_missing_folder(kedro, project):
     done = kedro(project, "run", "--env", "test", "--params", "targets=my_parts")
     refused(done, "my_parts", "does not exist")
 
 
-def test_one_class_only(project):
+def test_one_class_only(kedro, project):
     write_images(project / "data/01_raw/my_parts", {"sound": 12})
     done = kedro(project, "run", "--env", "test", "--params", "targets=my_parts")
     refused(done, "my_parts", "one class", "sound")
 
 
-def test_more_shots_than_labels(project):
+def test_more_shots_than_labels(kedro, project):
     write_images(project / "data/01_raw/my_parts", {"sound": 12, "defective": 9})
     local(project, "parameters_ingestion.yml", {"draws": {"shots": [1, 500]}})
     done = kedro(project, "run", "--env", "test", "--params", "targets=my_parts")
@@ -72,18 +71,18 @@ def test_more_shots_than_labels(project):
         ("targets=my parts", ["my parts", "underscores"]),
     ],
 )
-def test_misspelt_parameters_are_refused_before_anything_runs(project, parameters, words):
+def test_misspelt_parameters_are_refused_before_anything_runs(kedro, project, parameters, words):
     done = kedro(project, "run", "--env", "test", "--params", parameters)
     refused(done, *words)
     assert not list((project / "data").rglob("*.parquet"))
 
 
-def test_an_unknown_pipeline(project):
+def test_an_unknown_pipeline(kedro, project):
     done = kedro(project, "run", "--env", "test", "--pipelines", "predictions")
     refused(done, "predictions", "prediction")
 
 
-def test_a_corrupt_weights_file(project):
+def test_a_corrupt_weights_file(kedro, project):
     weights = project / "broken.pth"
     weights.write_bytes(b"\x80\x02not the weights")
     local(
@@ -102,7 +101,7 @@ def test_a_corrupt_weights_file(project):
     refused(done, "broken.pth")
 
 
-def test_a_weights_file_of_another_network(project):
+def test_a_weights_file_of_another_network(kedro, project):
     import torch
 
     weights = project / "other.pth"
@@ -123,7 +122,7 @@ def test_a_weights_file_of_another_network(project):
     refused(done, "not one of efficientnet_lite0")
 
 
-def test_a_full_disk(project, tmp_path):
+def test_a_full_disk(kedro, project, tmp_path):
     disk = tmp_path / "small_disk"
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(disk)]
@@ -138,7 +137,7 @@ def test_a_full_disk(project, tmp_path):
         subprocess.run(["umount", str(disk)], check=True)
 
 
-def test_a_folder_without_a_readable_image_cannot_be_predicted(project, test_run):
+def test_a_folder_without_a_readable_image_cannot_be_predicted(kedro, project, test_run):
     shutil.copytree(test_run / "data", project / "data", dirs_exist_ok=True)
     folder = project / "texts"
     folder.mkdir()
@@ -150,12 +149,13 @@ def test_a_folder_without_a_readable_image_cannot_be_predicted(project, test_run
     refused(done, "texts", "image")
 
 
-def test_predicting_before_there_is_a_model(project):
+def test_predicting_before_there_is_a_model(kedro, project):
+    write_images(project / "data/01_raw/new_images", {"any": 1})
     done = kedro(project, "run", "--env", "test", "--pipelines", "prediction")
-    refused(done, "06_models")
+    refused(done, "06_models", "kedro run")
 
 
-def test_help_says_what_to_type(project):
+def test_help_says_what_to_type(kedro, project):
     done = kedro(project, "run", "--help")
     assert done.returncode == 0
     assert "--params targets=my_parts" in done.stdout

@@ -1,6 +1,7 @@
 """The project's own `kedro run`: Kedro's, with skipping, clear errors and `--force`."""
 
 import sys
+from traceback import walk_tb
 from typing import Any
 
 import click
@@ -74,6 +75,14 @@ def _message(error: BaseException | None) -> str | None:
                 advice = " Free some space and run again: the run goes on where it stopped."
             return f"{link.strerror}{where}.{advice}"
     for link in reversed(chain):
-        if isinstance(link, DatasetError):
-            return str(link)
+        if isinstance(link, DatasetError) or _refused_by_kedro(link):
+            return str(link).strip()
     return None
+
+
+def _refused_by_kedro(error: BaseException) -> bool:
+    """Whether Kedro itself refuses what was asked for: an unknown pipeline, node or dataset."""
+    if not isinstance(error, ValueError):
+        return False
+    innermost = [frame.f_globals.get("__name__", "") for frame, _ in walk_tb(error.__traceback__)]
+    return bool(innermost) and innermost[-1].startswith("kedro.")

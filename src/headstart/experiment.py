@@ -55,25 +55,30 @@ class Experiment(Parameters):
         """The methods that use a frozen representation."""
         return [m for m in ("linear_probe", "nearest_neighbors") if m in self.methods]
 
-    def tables(self, kind: Literal["scores", "predictions", "history"]) -> list[str]:
-        """Catalog names of the tables of one kind that the methods write.
+    def probed(self, table: str) -> list[str]:
+        """Catalog names of the tables of one kind that the probes write.
 
         Args:
-            kind: probes write no history.
+            table: scores or predictions.
         """
-        probed = [
-            f"probing.{target}.{representation}.{probe}_{kind}"
+        return [
+            f"probing.{target}.{representation}.{probe}_{table}"
             for target in self.targets
             for representation in self.representations
             for probe in self.probes
-            if kind != "history"
         ]
-        trained = [
-            f"fine_tuning.{target}.{start}.{kind}"
+
+    def trained(self, table: str) -> list[str]:
+        """Catalog names of the tables of one kind that the trained methods write.
+
+        Args:
+            table: scores, predictions or history.
+        """
+        return [
+            f"fine_tuning.{target}.{start}.{table}"
             for target in self.targets
             for start in self.trained_from
         ]
-        return probed + trained
 
     @classmethod
     def from_configuration(cls, parameters: dict[str, Any], catalog: dict[str, Any]) -> Any:

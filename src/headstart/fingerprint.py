@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 # Results can change with these, whatever the project's own code says.
-_LIBRARIES = ("numpy", "pandas", "pillow", "scikit-learn", "timm", "torch", "torchvision")
+_LIBRARIES = ("numpy", "pandas", "pillow", "scikit-learn", "scipy", "timm", "torch", "torchvision")
 
 
 def code_fingerprint(function: Callable[..., Any]) -> str:

@@ -76,9 +76,9 @@ def fit_linear_probe(
     """
     if len(set(strengths)) > 1 and len(validation) == 0:
         raise ValueError("A choice among strengths needs validation rows.")
-    started = perf_counter()
     # One thread: these matrices are small, and the sums do not depend on the machine's cores.
     with PeakMemory() as memory, threadpool_limits(1, user_api="blas"):
+        started = perf_counter()
         x = features.values[train].astype(np.float64)
         mean = x.mean(axis=0)
         x -= mean

@@ -67,8 +67,8 @@ def fit_nearest_neighbors(
     ks = sorted({min(k, len(train)) for k in neighbors})
     if len(ks) > 1 and len(validation) == 0:
         raise ValueError("A choice among numbers of neighbors needs validation rows.")
-    started = perf_counter()
     with PeakMemory() as memory, threadpool_limits(1, user_api="blas"):
+        started = perf_counter()
         memorized = {
             "features": unit_length(features.values[train]),
             "labels": labels[train].astype(np.int64),

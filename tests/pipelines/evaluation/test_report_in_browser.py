@@ -173,3 +173,10 @@ def test_a_finger_on_a_plot_scrolls_the_page(visit, file):
         send("touchMove", y)
     send("touchEnd")
     page.wait_for_function(f"scrollY > {before} + 50")
+
+
+def test_the_report_of_a_real_run(visit, test_run):
+    page = visit(test_run / "data/test/08_reporting/report.html", width=390)
+    assert page.locator(".plot.js-plotly-plot").count() == page.locator(".plot").count() > 0
+    assert page.evaluate(EVERY_PLOT_IS_DRAWN) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390

@@ -1,6 +1,6 @@
 """The evaluation stage: from the score tables of all methods to the leaderboard and the report."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from kedro.pipeline import Node, Pipeline
 
@@ -16,26 +16,18 @@ FIGURES = (
 )
 
 
-def create_pipeline(
-    targets: Sequence[str],
-    scores: Sequence[str],
-    predictions: Sequence[str],
-    histories: Sequence[str],
-    maps: Sequence[str],
-) -> Pipeline:
+def create_pipeline(targets: Sequence[str], tables: Mapping[str, Sequence[str]]) -> Pipeline:
     """Nodes that collect, compare, recommend and report.
 
     Args:
         targets: names of the targets.
-        scores: catalog names of all score tables; likewise for the others.
-        predictions: of all tables of test predictions.
-        histories: of all training histories.
-        maps: of all 2-D maps of representations.
+        tables: catalog names of the tables that the stages before have written: of `scores`, of
+            test `predictions`, of training `history`, of `maps` of representations.
     """
     collecting = [
         Node(
             nodes.collect_scores,
-            inputs=list(scores),
+            inputs=list(tables["scores"]),
             outputs=["results", "validation"],
             name="collect_scores",
             namespace="evaluation",
@@ -43,15 +35,15 @@ def create_pipeline(
         *(
             Node(
                 nodes.collect_tables,
-                inputs=list(parts) or None,
+                inputs=list(tables[kind]) or None,
                 outputs=whole,
                 name=f"collect_{whole}",
                 namespace="evaluation",
             )
-            for whole, parts in (
-                ("predictions", predictions),
-                ("histories", histories),
-                ("maps", maps),
+            for whole, kind in (
+                ("predictions", "predictions"),
+                ("histories", "history"),
+                ("maps", "maps"),
             )
         ),
     ]

@@ -1,8 +1,6 @@
 """Nodes of the probing stage."""
 
-import gc
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -68,40 +66,24 @@ def _fit_all(
     test = splits.loc[splits["split"] == "test", "row"].to_numpy()
     scores, predictions = [], []
     bar = tqdm(list(draws_of(draws)), desc=f"{target}: {method} on {features.name}", unit="fit")
-    with _nothing_to_collect():
-        for draw in bar:
-            fit, _ = fit_one(
-                features,
-                labels,
-                train=draw.train,
-                validation=draw.validation,
-                test=test,
-                classes=int(splits["class"].max()) + 1,
-                identity={
-                    "track": "images",
-                    "target": target,
-                    "representation": features.name,
-                    "method": method,
-                    "shots": draw.shots,
-                    "seed": draw.seed,
-                    "episode": None,
-                },
-            )
-            scores.append(score_table(fit, labels[draw.validation], labels[test]))
-            predictions.append(prediction_table(fit, test, labels[test]))
+    for draw in bar:
+        fit, _ = fit_one(
+            features,
+            labels,
+            train=draw.train,
+            validation=draw.validation,
+            test=test,
+            classes=int(splits["class"].max()) + 1,
+            identity={
+                "track": "images",
+                "target": target,
+                "representation": features.name,
+                "method": method,
+                "shots": draw.shots,
+                "seed": draw.seed,
+                "episode": None,
+            },
+        )
+        scores.append(score_table(fit, labels[draw.validation], labels[test]))
+        predictions.append(prediction_table(fit, test, labels[test]))
     return pd.concat(scores, ignore_index=True), pd.concat(predictions, ignore_index=True)
-
-
-@contextmanager
-def _nothing_to_collect() -> Iterator[None]:
-    """Objects that are there now are not searched for garbage.
-
-    Each fit collects garbage before its memory is measured; to search all that the libraries
-    hold takes longer than most fits.
-    """
-    gc.collect()
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()

@@ -1,0 +1,167 @@
+"""Whole runs of the test environment: what they leave, that they repeat, resume and skip."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from headstart.learning.fits import RESULT_COLUMNS
+from headstart.learning.leaderboard import LEADERBOARD_COLUMNS
+
+REPORTING = Path("data/test/08_reporting")
+# Time and memory are measured anew by every run; all else is the same, bit for bit.
+MEASURED = ["train_seconds", "peak_memory_bytes"]
+
+
+def results_of(project: Path) -> pd.DataFrame:
+    return pd.read_parquet(project / REPORTING / "results.parquet").drop(columns=MEASURED)
+
+
+@pytest.fixture
+def finished(project: Path, test_run: Path) -> Path:
+    """A copy of the finished run that a test may change."""
+    shutil.rmtree(project / "data", ignore_errors=True)
+    shutil.copytree(test_run / "data", project / "data")
+    return project
+
+
+def test_a_run_leaves_results_leaderboard_and_report(test_run):
+    results = pd.read_parquet(test_run / REPORTING / "results.parquet")
+    assert results.columns.tolist() == RESULT_COLUMNS
+    assert set(results["method"]) == {
+        "linear_probe",
+        "nearest_neighbors",
+        "fine_tune",
+        "from_scratch",
+    }
+    assert set(results["representation"]) == {"pixels", "pca", "random", "imagenet"}
+    assert results["value"].notna().all()
+    assert (results.groupby(["representation", "method", "shots", "metric"], dropna=False)["seed"]
+            .nunique() == 2).all()  # fmt: skip
+    board = pd.read_csv(test_run / REPORTING / "leaderboard.csv")
+    assert board.columns.tolist() == LEADERBOARD_COLUMNS
+    report = (test_run / REPORTING / "report.html").read_text(encoding="utf-8")
+    assert "<html" in report
+    assert "</html>" in report
+    card = (test_run / REPORTING / "model_card_faces.md").read_text(encoding="utf-8")
+    assert "--params prediction.target=faces,prediction.images=" in card
+    quarantine = pd.read_parquet(test_run / REPORTING / "quarantine.parquet")
+    assert quarantine.columns.tolist() == ["target", "role", "path", "reason"]
+
+
+def test_the_leaderboard_is_made_of_the_results(test_run):
+    results = pd.read_parquet(test_run / REPORTING / "results.parquet")
+    board = pd.read_csv(test_run / REPORTING / "leaderboard.csv")
+    row = board[(board["method"] == "fine_tune") & (board["metric"] == "accuracy")].iloc[0]
+
+    def values(method: str) -> np.ndarray:
+        at = results[(results["method"] == method) & (results["metric"] == "accuracy")]
+        shots = at["shots"].isna() if pd.isna(row["shots"]) else at["shots"] == row["shots"]
+        return at[shots].sort_values("seed")["value"].to_numpy()
+
+    assert row["mean"] == pytest.approx(values("fine_tune").mean())
+    assert row["gain"] == pytest.approx((values("fine_tune") - values("from_scratch")).mean())
+
+
+def test_another_run_gives_the_same_results_value_for_value(kedro, project, test_run):
+    done = kedro(project, "run", "--env", "test")
+    assert done.returncode == 0, done.stderr
+    pd.testing.assert_frame_equal(results_of(project), results_of(test_run), check_exact=True)
+
+
+def test_a_second_run_does_nothing(kedro, finished):
+    before = (finished / REPORTING / "results.parquet").read_bytes()
+    done = kedro(finished, "run", "--env", "test")
+    assert done.returncode == 0, done.stderr
+    assert "nodes were unchanged" in done.stdout
+    assert "(new)" not in done.stdout
+    assert "changed)" not in done.stdout
+    assert (finished / REPORTING / "results.parquet").read_bytes() == before
+
+
+def test_a_changed_parameter_reruns_its_stage_and_what_depends_on_it(kedro, finished):
+    done = kedro(
+        *(finished, "run", "--env", "test", "--params"),
+        "probing.nearest_neighbors.temperature=0.2",
+    )
+    assert done.returncode == 0, done.stderr
+    assert "probing.faces.imagenet.nearest_neighbors (parameter probing changed)" in done.stdout
+    assert "evaluation.collect_scores" in done.stdout
+    for untouched in ("ingestion.", "representation.", "fine_tuning."):
+        assert untouched not in done.stdout
+
+
+def test_a_damaged_feature_file_is_noticed_and_made_again(kedro, finished):
+    file = finished / "data/test/04_feature/faces/pca.safetensors"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    done = kedro(finished, "run", "--env", "test", "--pipelines", "representation")
+    assert done.returncode == 0, done.stderr
+    assert "representation.faces.pca.extract (output" in done.stdout
+    assert file.read_bytes() == whole
+
+
+def test_a_run_that_is_killed_again_and_again_ends_with_the_same_results(project, test_run, kedro):
+    rng = random.Random(0)
+    command = [sys.executable, "-m", "kedro", "run", "--env", "test"]
+    for _ in range(4):
+        run = subprocess.Popen(
+            command,
+            cwd=project,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        time.sleep(rng.uniform(4, 14))
+        os.killpg(run.pid, signal.SIGKILL)
+        run.wait()
+    done = kedro(project, "run", "--env", "test")
+    assert done.returncode == 0, done.stderr
+    pd.testing.assert_frame_equal(results_of(project), results_of(test_run), check_exact=True)
+    assert not list((project / "data").rglob("*.partial"))
+
+
+def test_the_users_own_folder_gives_a_report_and_predictions(kedro, project):
+    skimage = pytest.importorskip("skimage.data")
+    rng = np.random.default_rng(0)
+    for texture in ("brick", "grass", "gravel"):
+        photograph = getattr(skimage, texture)()
+        for part in ("01_raw/my_photos", "new"):
+            folder = project / "data" / part / texture
+            folder.mkdir(parents=True)
+            for i in range(12):
+                # Old pictures from the upper half of the photograph, new ones from the lower.
+                y = rng.integers(0, 192) + (256 if part == "new" else 0)
+                x = rng.integers(0, 448)
+                Image.fromarray(photograph[y : y + 64, x : x + 64]).save(folder / f"{i}.png")
+    (project / "data/01_raw/my_photos/grass/notes.txt").write_text("taken on a Sunday")
+    done = kedro(project, "run", "--env", "test", "--params", "targets=my_photos")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (project / REPORTING / "report.html").stat().st_size > 100_000
+    quarantine = pd.read_parquet(project / REPORTING / "quarantine.parquet")
+    assert quarantine[["path", "reason"]].to_numpy().tolist() == [
+        ["grass/notes.txt", "not an image"]
+    ]
+
+    done = kedro(
+        *(project, "run", "--env", "test", "--pipelines", "prediction", "--params"),
+        f"prediction.target=my_photos,prediction.images={project / 'data/new'}",
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    table = pd.read_parquet(project / "data/test/07_model_output/predictions_my_photos.parquet")
+    assert table.columns.tolist() == ["path", "label", "probability"]
+    assert len(table) == 36
+    truth = table["path"].str.split("/").str[0]
+    assert (table["label"] == truth).mean() > 0.6  # chance: a third
+    assert table["probability"].between(1 / 3, 1).all()
