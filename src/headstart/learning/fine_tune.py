@@ -1,0 +1,566 @@
+"""Fine-tuning: a network's classification layer is replaced, and all of it trained on the target.
+
+    theta, W, b = argmin 1/n sum_i -log softmax(W f_theta(x_i) + b)[y_i]
+
+f_theta is the encoder. Fine-tuning starts at its pretrained weights; training from scratch, the
+baseline of every transfer gain, at random ones. How far the descent goes is chosen on the
+validation rows: the weights with the lowest validation loss are kept.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from headstart.learning import linear_probe
+from headstart.learning.checkpoints import CheckpointFolder, make_signature
+from headstart.learning.configuration import (
+    AdaptationParameters,
+    AugmentationParameters,
+    ComputeParameters,
+)
+from headstart.learning.encoders import (
+    Encoder,
+    Features,
+    choose_device,
+    preprocess,
+    random_network,
+    to_network,
+)
+from headstart.learning.fits import Fit
+from headstart.learning.parallel_fits import MappedArray, opened
+from headstart.learning.peak_memory import PeakMemory
+from headstart.learning.training import (
+    ParameterGroup,
+    TrainingData,
+    steps_per_epoch,
+    train,
+)
+
+_NORMS = nn.modules.batchnorm._BatchNorm
+_KEPT = "result"  # the checkpoint that a finished fit leaves
+
+
+class Classifier(nn.Module):
+    """An encoder with a linear classification layer on top: (n, C, H, W) -> logits (n, K).
+
+    Args:
+        encoder: (n, C, H, W) -> (n, D).
+        dimension: D.
+        classes: K.
+    """
+
+    def __init__(self, encoder: nn.Module, dimension: int, classes: int):
+        super().__init__()
+        self.encoder = encoder
+        self.head = nn.Linear(dimension, classes)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Logits of the classes."""
+        return self.head(self.encoder(images))
+
+
+@dataclass(frozen=True)
+class FitJob:
+    """One fit to be done, as it is sent to a worker.
+
+    Attributes:
+        identity: the columns of `headstart.learning.fits.IDENTITY`; its seed fixes the fit.
+        train: rows to learn from; validation, test likewise.
+    """
+
+    identity: dict[str, Any]
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+
+
+@dataclass(frozen=True)
+class FitPlan:
+    """What all fits of one method on one target share.
+
+    Attributes:
+        encoder: gives architecture and, unless `from_scratch`, initial weights.
+        from_scratch: start from random weights, new for each seed.
+        images: of the target, uint8, shape (N, H, W, C), or where they are mapped from.
+        labels: classes, shape (N,); -1 where a row has none.
+        classes: K.
+        parameters: how the network is trained.
+        compute: of each fit.
+        checkpoints: where fits under way and finished are kept; None: nowhere.
+        made_of: fingerprints of the code and of the images, for the signatures of checkpoints.
+    """
+
+    encoder: Encoder
+    from_scratch: bool
+    images: np.ndarray | MappedArray
+    labels: np.ndarray
+    classes: int
+    parameters: AdaptationParameters
+    compute: ComputeParameters
+    checkpoints: CheckpointFolder | None = None
+    made_of: Sequence[Any] = ()
+
+
+def run_job(plan: FitPlan, job: FitJob) -> Fit:
+    """One of many fits, unless an interrupted run has finished it already."""
+    shots = "all" if job.identity["shots"] is None else job.identity["shots"]
+    folder = plan.checkpoints and plan.checkpoints.at(f"shots_{shots}_seed_{job.identity['seed']}")
+    signature = _signature(plan, job)
+    kept = _kept(folder, signature) if folder else None
+    if kept is not None:
+        return kept
+    fit, _, _ = fit_network(
+        plan.encoder,
+        opened(plan.images),
+        plan.labels,
+        train_rows=job.train,
+        validation_rows=job.validation,
+        test_rows=job.test,
+        classes=plan.classes,
+        parameters=plan.parameters,
+        compute=plan.compute,
+        identity=job.identity,
+        from_scratch=plan.from_scratch,
+        checkpoint=folder,
+        signature=signature,
+    )
+    if folder:
+        _keep(fit, folder, signature)
+    return fit
+
+
+def fit_network(
+    encoder: Encoder,
+    images: np.ndarray,
+    labels: np.ndarray,
+    *,
+    train_rows: np.ndarray,
+    validation_rows: np.ndarray,
+    test_rows: np.ndarray,
+    classes: int,
+    parameters: AdaptationParameters,
+    compute: ComputeParameters,
+    identity: dict[str, Any],
+    from_scratch: bool = False,
+    chosen: dict[str, Any] | None = None,
+    checkpoint: CheckpointFolder | None = None,
+    signature: str = "",
+) -> tuple[Fit, Encoder, dict[str, np.ndarray]]:
+    """Train a network on a target.
+
+    Args:
+        encoder: gives the architecture and, unless `from_scratch`, the initial weights.
+        images: of the target, uint8, shape (N, H, W, C).
+        labels: class of each row, integers, shape (N,); only those of the rows below are read.
+        train_rows: rows to learn from.
+        validation_rows: rows that the number of steps is chosen on; empty in a refit.
+        test_rows: rows to predict; may be empty.
+        classes: number of classes K.
+        parameters: how the network is trained.
+        compute: device, precision and so on.
+        identity: the columns of `headstart.learning.fits.IDENTITY`; its seed fixes new weights,
+            order and augmentation.
+        from_scratch: start from random weights.
+        chosen: `chosen` of an earlier fit, in a refit on training and validation rows together:
+            nothing is chosen again, the same number of steps is done.
+        checkpoint: where to save the training under way, and to go on from.
+        signature: of everything that the fit is made of.
+
+    Returns:
+        The fit, the trained encoder, and the trained head ("weight" (K, D), "bias" (K,)).
+
+    Raises:
+        HeadstartError: as `headstart.learning.training.train`.
+    """
+    started = perf_counter()
+    seed = int(identity["seed"])
+    if parameters.image_size is not None:
+        encoder = replace(encoder, config={**encoder.config, "image_size": parameters.image_size})
+    if from_scratch:
+        size = encoder.config["image_size"]
+        encoder = replace(
+            encoder, tensors=random_network(encoder.config["kind"], size, seed).tensors
+        )
+    chosen = dict(chosen or {})
+    with PeakMemory() as memory:
+        model, head_choice = _initial_model(
+            encoder, images, labels, train_rows, validation_rows, classes, parameters, compute,
+            seed, chosen.get("head_strength"),
+        )  # fmt: skip
+        groups = layer_groups(model.encoder)
+        predict = partial(_outputs, model, encoder.config, images, compute=compute)
+
+        def evaluate(model: nn.Module) -> dict[str, float]:
+            if parameters.batch_norm == "train":
+                precise_batch_norm(model, encoder.config, images, train_rows, parameters)
+            logits = predict(validation_rows)
+            target = torch.from_numpy(labels[validation_rows])
+            return {
+                "validation_loss": F.cross_entropy(logits, target).item(),
+                "validation_accuracy": (logits.argmax(1) == target).double().mean().item(),
+            }
+
+        result = train(
+            model,
+            cross_entropy,
+            TrainingData(
+                size=len(train_rows),
+                load=partial(
+                    _load, images, labels, train_rows, encoder.config, parameters.augmentation
+                ),
+            ),
+            parameters=parameters.training,
+            compute=compute,
+            seed=seed,
+            groups=parameter_groups(model, groups, parameters),
+            evaluate=evaluate if len(validation_rows) else None,
+            on_epoch=lambda _, epoch: set_trained(model, groups, epoch, parameters),
+            checkpoint=checkpoint,
+            signature=signature,
+            last_step=chosen.get("steps"),
+            description=f"{identity['method']} {identity['target']}, seed {seed}",
+        )
+        if parameters.batch_norm == "train" and not len(validation_rows):
+            precise_batch_norm(model, encoder.config, images, train_rows, parameters)
+        validation, test = (
+            predict(rows).double().softmax(1).numpy() for rows in (validation_rows, test_rows)
+        )
+    parameter_count = sum(p.numel() for p in model.parameters())
+    fit = Fit(
+        identity=identity,
+        validation=validation,
+        test=test,
+        n_train=len(train_rows),
+        trainable_parameters=parameter_count,
+        total_parameters=parameter_count,
+        train_seconds=perf_counter() - started + result.seconds_before,
+        peak_memory_bytes=memory.bytes,
+        chosen={**head_choice, "steps": result.best_step},
+        history=result.history,
+    )
+    trained = replace(encoder, tensors=_arrays(model.encoder))
+    return fit, trained, _arrays(model.head)
+
+
+def cross_entropy(
+    model: nn.Module, batch: tuple[torch.Tensor, torch.Tensor]
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """The objective -1/n sum_i log softmax(model(x_i))[y_i], with the accuracy beside it."""
+    images, labels = batch
+    logits = model(images).float()
+    accuracy = (logits.argmax(1) == labels).float().mean()
+    return F.cross_entropy(logits, labels), {"train_accuracy": accuracy}
+
+
+def augment(
+    images: torch.Tensor, generator: torch.Generator, parameters: AugmentationParameters
+) -> torch.Tensor:
+    """Vary a batch, each image by random numbers of its own.
+
+    Args:
+        images: shape (n, C, H, W), on the generator's device.
+        generator: of the random numbers.
+        parameters: which variations, and how strong.
+
+    Returns:
+        The varied images, of the same shape.
+    """
+    n, _, height, width = images.shape
+    draw = partial(torch.rand, n, generator=generator, device=images.device)
+    if parameters.horizontal_flip:
+        images = torch.where((draw() < 0.5)[:, None, None, None], images.flip(3), images)
+    if parameters.vertical_flip:
+        images = torch.where((draw() < 0.5)[:, None, None, None], images.flip(2), images)
+    if parameters.shift > 0:
+        down = _mirrored(height, parameters.shift * height, draw())
+        right = _mirrored(width, parameters.shift * width, draw())
+        picked = torch.arange(n, device=images.device)[:, None, None]
+        # Advanced indices on both sides of the channels put these last: (n, H, W, C).
+        images = images[picked, :, down[:, :, None], right[:, None, :]].permute(0, 3, 1, 2)
+    return images.contiguous(memory_format=torch.channels_last)
+
+
+@dataclass(frozen=True)
+class LayerGroup:
+    """Layers of about the same depth, which are frozen and unfrozen together.
+
+    Attributes:
+        modules: the layers.
+        parameters: all of theirs, and any that belong to no layer.
+    """
+
+    modules: list[nn.Module]
+    parameters: list[nn.Parameter]
+
+
+def layer_groups(network: nn.Module) -> list[LayerGroup]:
+    """A network cut by depth, the layers next to the input first.
+
+    A group is a child of the network, or of a container among its children (`nn.Sequential`,
+    `nn.ModuleList`); a batch norm, or what has no parameters, belongs to the layer before it.
+
+    Args:
+        network: any module whose children are defined from input to output.
+    """
+    groups: list[list[nn.Module]] = []
+    for child in network.children():
+        parts = list(child) if isinstance(child, nn.Sequential | nn.ModuleList) else [child]
+        for part in parts:
+            follows = isinstance(part, _NORMS) or not list(part.parameters())
+            if follows and groups:
+                groups[-1].append(part)
+            else:
+                groups.append([part])
+    owned = {id(p) for group in groups for module in group for p in module.parameters()}
+    loose = [p for p in network.parameters() if id(p) not in owned]  # position embeddings
+    found = [LayerGroup(g, [p for module in g for p in module.parameters()]) for g in groups]
+    if found and loose:
+        found[0].parameters.extend(loose)
+    return found
+
+
+def parameter_groups(
+    model: Classifier, groups: Sequence[LayerGroup], parameters: AdaptationParameters
+) -> list[ParameterGroup]:
+    """Discriminative learning rates: scale decay^d for the group that is d below the head.
+
+    Args:
+        model: the classifier.
+        groups: the layers of its encoder.
+        parameters: `learning_rate_decay` and `head_scale`.
+    """
+    decay = parameters.learning_rate_decay
+    encoder = [
+        ParameterGroup(group.parameters, scale=decay ** (len(groups) - i))
+        for i, group in enumerate(groups)
+    ]
+    head = ParameterGroup(list(model.head.parameters()), scale=parameters.head_scale)
+    return [*(group for group in encoder if group.parameters), head]
+
+
+def set_trained(
+    model: Classifier, groups: Sequence[LayerGroup], epoch: int, parameters: AdaptationParameters
+) -> None:
+    """Freeze what is not trained in an epoch: gradual unfreezing, and batch norm.
+
+    Args:
+        model: the classifier, in training mode.
+        groups: the layers of its encoder.
+        epoch: its number, from 0.
+        parameters: `unfreeze_every` and `batch_norm`.
+    """
+    every = parameters.unfreeze_every
+    trained = len(groups) if every is None else min(len(groups), epoch // every)
+    for i, group in enumerate(groups):
+        frozen = i < len(groups) - trained
+        for parameter in group.parameters:
+            parameter.requires_grad_(not frozen)
+        if frozen:
+            for module in group.modules:
+                module.eval()
+    if parameters.batch_norm == "frozen":
+        for norm in _norms(model):
+            norm.eval()
+
+
+@torch.no_grad()
+def precise_batch_norm(
+    model: nn.Module,
+    config: Mapping[str, Any],
+    images: np.ndarray,
+    rows: np.ndarray,
+    parameters: AdaptationParameters,
+) -> None:
+    """Compute the running statistics of batch norm anew, as means over batches.
+
+    A moving average lags behind weights that change fast, and behind a short training altogether
+    where its momentum is small (0.01 in networks that come from TensorFlow).
+
+    Args:
+        model: the classifier; it is left in evaluation mode.
+        config: of the encoder.
+        images: uint8, shape (N, H, W, C).
+        rows: training rows; of more than `batch_norm_rows` evenly spaced ones are taken.
+        parameters: `batch_norm_rows`, and the batch size.
+    """
+    norms = _norms(model)
+    if not norms:
+        return
+    count = min(len(rows), parameters.batch_norm_rows)
+    rows = rows[np.linspace(0, len(rows) - 1, count).astype(np.int64)]
+    batches = steps_per_epoch(count, parameters.training.batch_size)
+    momenta = [norm.momentum for norm in norms]
+    model.eval()
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the mean over all batches since the reset
+        norm.train()
+    device = next(model.parameters()).device
+    for i in range(batches):
+        # Every so manyth row: rows may be sorted by class, batches should not be.
+        model(_pixels(images, rows[i::batches], config, device))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    model.eval()
+
+
+def _initial_model(
+    encoder: Encoder,
+    images: np.ndarray,
+    labels: np.ndarray,
+    train_rows: np.ndarray,
+    validation_rows: np.ndarray,
+    classes: int,
+    parameters: AdaptationParameters,
+    compute: ComputeParameters,
+    seed: int,
+    head_strength: float | None,
+) -> tuple[Classifier, dict[str, Any]]:
+    """The classifier before its training, and what was chosen for its head."""
+    network = to_network(encoder).eval()
+    device = choose_device(compute)
+    with torch.no_grad():
+        dimension = network(_pixels(images, train_rows[:1], encoder.config, "cpu")).shape[1]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = Classifier(network, dimension, classes)
+    model.to(device).to(memory_format=torch.channels_last)
+    head = model.head
+    if parameters.head_initialization == "random":
+        return model, {}
+    if parameters.head_initialization == "zeros":
+        nn.init.zeros_(head.weight)
+        nn.init.zeros_(head.bias)
+        return model, {}
+    rows = np.concatenate([train_rows, validation_rows])
+    place = np.arange(len(rows))
+    features = _outputs(model.encoder, encoder.config, images, rows, compute)
+    probe, weights = linear_probe.fit_linear_probe(
+        Features(encoder.name, features.numpy(), encoder.parameters),
+        labels[rows],
+        train=place[: len(train_rows)],
+        validation=place[len(train_rows) :],
+        test=place[:0],
+        classes=classes,
+        strengths=parameters.head_strengths if head_strength is None else [head_strength],
+        identity={},
+    )
+    with torch.no_grad():
+        head.weight.copy_(torch.from_numpy(weights["weight"]))
+        head.bias.copy_(torch.from_numpy(weights["bias"]))
+    return model, {"head_strength": probe.chosen["strength"]}
+
+
+def _load(
+    images: np.ndarray,
+    labels: np.ndarray,
+    rows: np.ndarray,
+    config: Mapping[str, Any],
+    augmentation: AugmentationParameters,
+    indices: np.ndarray,
+    generator: torch.Generator,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """A training batch: augmented images (n, C, H, W) and their classes (n,)."""
+    picked = rows[indices]
+    pixels = _pixels(images, picked, config, generator.device)
+    return augment(pixels, generator, augmentation), torch.from_numpy(labels[picked])
+
+
+def _pixels(
+    images: np.ndarray,
+    rows: np.ndarray,
+    config: Mapping[str, Any],
+    device: torch.device | str,
+) -> torch.Tensor:
+    return preprocess(torch.from_numpy(np.array(images[rows])).to(device), config)
+
+
+@torch.no_grad()
+def _outputs(
+    network: nn.Module,
+    config: Mapping[str, Any],
+    images: np.ndarray,
+    rows: np.ndarray,
+    compute: ComputeParameters,
+) -> torch.Tensor:
+    """What a network in evaluation mode gives for some rows, on the CPU, shape (n, ...)."""
+    network.eval()
+    device = next(network.parameters()).device
+    # At least one batch, so that no rows give an empty tensor of the right width.
+    batches = np.array_split(rows, max(1, -(-len(rows) // compute.batch_size)))
+    return torch.cat([network(_pixels(images, b, config, device)).float().cpu() for b in batches])
+
+
+def _mirrored(size: int, most: float, draw: torch.Tensor) -> torch.Tensor:
+    """Where pixels come from after a shift, mirrored at the edges, shape (n, size).
+
+    The shift is a whole number of pixels between -most and most; `draw` is uniform in [0, 1).
+    """
+    most = math.floor(most)
+    shift = (draw * (2 * most + 1)).floor().long() - most
+    position = torch.arange(size, device=draw.device)[None] + shift[:, None]
+    position = position.abs()
+    return torch.where(position >= size, 2 * (size - 1) - position, position)
+
+
+def _norms(model: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
+    return [m for m in model.modules() if isinstance(m, _NORMS) and m.track_running_stats]
+
+
+def _arrays(module: nn.Module) -> dict[str, np.ndarray]:
+    return {name: t.detach().cpu().numpy().copy() for name, t in module.state_dict().items()}
+
+
+def _signature(plan: FitPlan, job: FitJob) -> str:
+    """Of all that decides a fit; how often it is saved and shown does not."""
+    # Random weights come from the seed: only the architecture is the encoder's.
+    encoder = plan.encoder.config if plan.from_scratch else plan.encoder
+    machine = plan.compute.model_dump(
+        include={"device", "precision", "compile", "batch_size", "gradient_accumulation"}
+    )
+    rows = [job.train, job.validation, job.test]
+    labels = [plan.labels[r] for r in rows]
+    return make_signature(
+        job.identity, rows, labels, encoder, plan.parameters, machine, plan.made_of
+    )
+
+
+def _keep(fit: Fit, folder: CheckpointFolder, signature: str) -> None:
+    """Keep a finished fit, and drop the checkpoint of its training."""
+    assert fit.history is not None
+    metadata = {
+        **{"identity": fit.identity, "n_train": fit.n_train, "chosen": fit.chosen},
+        **{"trainable_parameters": fit.trainable_parameters},
+        **{"total_parameters": fit.total_parameters, "train_seconds": fit.train_seconds},
+        **{"peak_memory_bytes": fit.peak_memory_bytes, "history": fit.history.to_dict("list")},
+    }
+    probabilities = {
+        "validation": torch.from_numpy(fit.validation),
+        "test": torch.from_numpy(fit.test),
+    }
+    folder.save(probabilities, metadata, signature=signature, name=_KEPT)
+    folder.remove()
+
+
+def _kept(folder: CheckpointFolder, signature: str) -> Fit | None:
+    found = folder.load(signature=signature, name=_KEPT)
+    if found is None:
+        return None
+    history = pd.DataFrame(found.metadata.pop("history"))
+    return Fit(
+        validation=found.tensors["validation"].numpy(),
+        test=found.tensors["test"].numpy(),
+        history=history,
+        **found.metadata,
+    )

@@ -1,0 +1,591 @@
+"""The one training loop of the project, over accelerate.
+
+One optimizer step is a pure function of the state (weights, optimizer, batch-norm statistics) and
+the step's number: the order of an epoch's examples comes from (seed, epoch), and every random
+number of a step (augmentation, dropout) from (seed, step, process). So a training that goes on
+from a checkpoint ends with the weights of one that was never interrupted, and no state of a random
+generator has to be saved.
+
+A step minimizes the mean of the objective over its batch B by AdamW (Loshchilov and Hutter 2019).
+The batch may be cut, over the processes and within each into micro-batches B_1 ... B_m one after
+the other:
+
+    grad = sum_i |B_i| / |B| grad L(B_i)
+
+which is the gradient of the whole batch wherever L is a mean over examples.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from itertools import pairwise
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState, GradientState
+from accelerate.utils import broadcast_object_list, recursively_apply, send_to_device
+from torch import nn
+from tqdm import tqdm
+
+from headstart.errors import HeadstartError
+from headstart.learning.checkpoints import Checkpoint, CheckpointFolder
+from headstart.learning.configuration import ComputeParameters, TrainingParameters
+
+logger = logging.getLogger(__name__)
+
+Objective = Callable[[nn.Module, Any], torch.Tensor | tuple[torch.Tensor, Mapping[str, Any]]]
+"""From the model and a batch to a loss, the mean over the batch's examples (or a vector of such
+means, for `backward`); if wanted with more values for the history, as (loss, {name: value})."""
+
+_ORDER, _STEP, _LOAD = range(3)  # separate streams of random numbers out of one seed
+_HISTORY = ["step", "epoch", "name", "value"]
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What is learned from.
+
+    Attributes:
+        size: number of examples in an epoch (images, or tasks in meta-learning).
+        load: from the numbers of some examples (int64, shape (n,), each below `size`) and a random
+            generator on the training device to a batch: a tensor, or tuples, lists and
+            dictionaries of tensors, each with the n examples along its first dimension. All
+            randomness has to come from the generator.
+        shuffle: a new order each epoch; False: the examples' own order.
+    """
+
+    size: int
+    load: Callable[[np.ndarray, torch.Generator], Any]
+    shuffle: bool = True
+
+
+@dataclass(frozen=True)
+class ParameterGroup:
+    """Parameters that share a learning rate.
+
+    Attributes:
+        parameters: of the model.
+        scale: the learning rate is multiplied by it.
+    """
+
+    parameters: Sequence[nn.Parameter]
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """How a training went.
+
+    Attributes:
+        history: tidy: step (steps done), epoch, name ("train_loss", "learning_rate", what the
+            objective and the evaluation give), value. Training values are means over the steps
+            since the row before.
+        best_step: steps after which the weights that the model now has were reached.
+        steps: steps done.
+        stopped_early: the validation loss had not improved for `patience` evaluations.
+        seconds: wall-clock time, that before interruptions included.
+        seconds_before: the part of it before the last interruption.
+    """
+
+    history: pd.DataFrame
+    best_step: int
+    steps: int
+    stopped_early: bool
+    seconds: float
+    seconds_before: float
+
+
+@dataclass
+class _Progress:
+    """All of a training's state that is not a tensor."""
+
+    step: int = 0
+    micro_batches: int = 1
+    best_step: int = 0
+    best_loss: float = math.inf
+    waited: int = 0
+    stopped_early: bool = False
+    seconds: float = 0.0
+    history: list[list[Any]] = field(default_factory=list)
+    sums: dict[str, float] = field(default_factory=dict)
+    summed: int = 0
+
+
+def train(
+    model: nn.Module,
+    objective: Objective,
+    data: TrainingData,
+    *,
+    parameters: TrainingParameters,
+    compute: ComputeParameters,
+    seed: int,
+    groups: Sequence[ParameterGroup] | None = None,
+    evaluate: Callable[[nn.Module], Mapping[str, float]] | None = None,
+    on_epoch: Callable[[nn.Module, int], None] | None = None,
+    backward: Callable[[torch.Tensor], None] | None = None,
+    checkpoint: CheckpointFolder | None = None,
+    signature: str = "",
+    last_step: int | None = None,
+    description: str = "train",
+) -> TrainingResult:
+    """Train a model in place.
+
+    Under several processes (torchrun, `accelerate launch`) every process calls this with the same
+    arguments; each batch is shared out, gradients are summed, running statistics averaged, and the
+    first process writes the checkpoints.
+
+    Args:
+        model: what is trained; it ends on the training device, with the best weights.
+        objective: the loss. It may use the model as it likes (`torch.func`, several calls).
+        data: what is learned from.
+        parameters: how long and how.
+        compute: device, precision, micro-batches, checkpoints, progress bar.
+        seed: of the order, augmentation and dropout; not of the initial weights.
+        groups: what is trained, with scales of the learning rate; None: every parameter that
+            requires a gradient.
+        evaluate: from the model (in evaluation mode, no gradients) to scores for the history, at
+            `parameters.evaluations` evenly spaced steps. Its "validation_loss" decides which
+            weights are kept (the lowest; among equals the earliest) and when to stop early. None:
+            the last weights are kept.
+        on_epoch: called with the model, already in training mode, and the epoch's number (from 0):
+            for freezing. Called again after each evaluation and after a resume, so what it does
+            may depend on its arguments alone.
+        backward: makes gradients out of the loss, for gradient surgery; None: `loss.backward()`.
+        checkpoint: where to save the state every `compute.checkpoint_seconds`, and to go on from.
+        signature: of everything that this training is made of (`make_signature`).
+        last_step: stop after so many steps, the schedule being that of the whole training.
+        description: stands before the progress bar, and in messages.
+
+    Raises:
+        HeadstartError: there is nothing to learn from; the loss is not finite; not even one
+            example fits into memory; the precision does not go with the device.
+    """
+    if data.size < 1:
+        raise HeadstartError(f"{description}: there is no example to learn from.")
+    accelerator = make_accelerator(compute)
+    devices = [accelerator.device] if accelerator.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices), _deterministic():
+        training = _Training(
+            model=model,
+            objective=objective,
+            data=data,
+            parameters=parameters,
+            compute=compute,
+            seed=seed,
+            groups=groups,
+            evaluate=evaluate,
+            on_epoch=on_epoch,
+            backward=backward,
+            checkpoint=checkpoint,
+            signature=signature,
+            last_step=last_step,
+            description=description,
+            accelerator=accelerator,
+        )
+        return training.run()
+
+
+def make_accelerator(compute: ComputeParameters) -> Accelerator:
+    """Accelerate, set up for one training.
+
+    Its state is global to the process: what an earlier training asked for is forgotten first, so
+    that trainings of different precision can follow each other.
+
+    Raises:
+        HeadstartError: the device is not there, or cannot compute in that precision.
+    """
+    from headstart.learning.encoders import choose_device
+
+    device = choose_device(compute)
+    if compute.precision == "fp16" and device.type != "cuda":
+        raise HeadstartError(
+            f"compute.precision: fp16 needs a CUDA device, this is '{device.type}'; use fp32 or "
+            "bf16."
+        )
+    AcceleratorState._reset_state(reset_partial_state=True)
+    GradientState._reset_state()
+    precision = "no" if compute.precision == "fp32" else compute.precision
+    return Accelerator(cpu=device.type == "cpu", mixed_precision=precision)
+
+
+def steps_per_epoch(size: int, batch_size: int) -> int:
+    """Steps in an epoch, its batches being as even as possible.
+
+    No batch is larger than `batch_size`, with one exception: where batches of two would leave one
+    example over, it joins another batch, because batch norm cannot learn from a single example.
+
+    Args:
+        size: examples in an epoch.
+        batch_size: examples a step, at most.
+    """
+    steps = -(-size // batch_size)
+    if batch_size > 1 and size > 1 and size // steps == 1:
+        steps = size // 2
+    return steps
+
+
+def planned_steps(parameters: TrainingParameters, size: int) -> int:
+    """Steps of a training: `steps` or `epochs`, whichever is less.
+
+    Args:
+        parameters: of the training.
+        size: examples in an epoch.
+    """
+    return min(parameters.steps, parameters.epochs * steps_per_epoch(size, parameters.batch_size))
+
+
+def learning_rate_factor(parameters: TrainingParameters, step: int, steps: int) -> float:
+    """What the learning rate is multiplied by at a step.
+
+    Rises linearly over the first `warmup_share` of the steps, then stays ("constant"), falls
+    linearly towards 0 ("linear") or as half a cosine ("cosine"; Loshchilov and Hutter 2017).
+
+    Args:
+        parameters: of the training.
+        step: the step's number, from 0.
+        steps: of the whole training.
+    """
+    warmup = math.ceil(parameters.warmup_share * steps)
+    if step < warmup:
+        return (step + 1) / warmup
+    share = (step - warmup) / max(1, steps - warmup)
+    if parameters.schedule == "cosine":
+        return 0.5 * (1 + math.cos(math.pi * share))
+    return 1 - share if parameters.schedule == "linear" else 1.0
+
+
+@dataclass
+class _Training:
+    """One call of `train`: its arguments and what it makes of them."""
+
+    model: nn.Module
+    objective: Objective
+    data: TrainingData
+    parameters: TrainingParameters
+    compute: ComputeParameters
+    seed: int
+    groups: Sequence[ParameterGroup] | None
+    evaluate: Callable[[nn.Module], Mapping[str, float]] | None
+    on_epoch: Callable[[nn.Module, int], None] | None
+    backward: Callable[[torch.Tensor], None] | None
+    checkpoint: CheckpointFolder | None
+    signature: str
+    last_step: int | None
+    description: str
+    accelerator: Accelerator
+
+    def __post_init__(self) -> None:
+        self.model.to(self.accelerator.device)
+        groups = self.groups or [
+            ParameterGroup([p for p in self.model.parameters() if p.requires_grad])
+        ]
+        self.optimizer = self.accelerator.prepare_optimizer(
+            torch.optim.AdamW(
+                [{"params": list(g.parameters), "scale": g.scale} for g in groups],
+                lr=self.parameters.learning_rate,
+                weight_decay=self.parameters.weight_decay,
+                fused=True,
+            )
+        )
+        trained = {id(p) for g in groups for p in g.parameters}
+        self.trained = {n: p for n, p in self.model.named_parameters() if id(p) in trained}
+        # What a step may change, and so what a checkpoint holds: a frozen body is not saved.
+        self.tensors = {**self.trained, **dict(self.model.named_buffers())}
+        self.called = (
+            cast(nn.Module, torch.compile(self.model)) if self.compute.compile else self.model
+        )
+        self.epoch_steps = steps_per_epoch(self.data.size, self.parameters.batch_size)
+        self.total = planned_steps(self.parameters, self.data.size)
+        self.end = min(self.total, self.last_step or self.total)
+        count = min(self.parameters.evaluations, self.total)
+        self.evaluated = {round(self.total * (i + 1) / count) for i in range(count)} | {self.end}
+        self.best: dict[str, torch.Tensor] = {}
+        self.progress = _Progress(micro_batches=self.compute.gradient_accumulation)
+
+    def run(self) -> TrainingResult:
+        self._resume()
+        progress = self.progress
+        before = progress.seconds
+        started = time.monotonic() - before
+        saved = time.monotonic()
+        self._training_mode()
+        with tqdm(
+            total=self.end,
+            initial=progress.step,
+            desc=self.description,
+            unit="step",
+            disable=not (self.compute.progress and self.accelerator.is_main_process),
+        ) as bar:
+            while progress.step < self.end and not progress.stopped_early:
+                values = self._step(progress.step)
+                progress.step += 1
+                self._count(values)
+                if progress.step in self.evaluated:
+                    self._evaluate()
+                if progress.step in self.evaluated or progress.step % self.epoch_steps == 0:
+                    self._training_mode()
+                bar.set_postfix(loss=f"{values['train_loss']:.4g}", refresh=False)
+                bar.update()
+                progress.seconds = time.monotonic() - started
+                if time.monotonic() - saved >= self.compute.checkpoint_seconds:
+                    self._save()
+                    saved = time.monotonic()
+        if self.best:
+            self._write(self.best)
+        if not all(p.isfinite().all() for p in self.trained.values()):
+            raise HeadstartError(
+                f"{self.description}: the weights are not finite after step {progress.step}; "
+                f"lower the learning_rate (it is {self.parameters.learning_rate:g})."
+            )
+        return TrainingResult(
+            history=pd.DataFrame(progress.history, columns=_HISTORY).astype(
+                {"step": "int64", "epoch": "int64", "name": "str", "value": "float64"}
+            ),
+            best_step=progress.best_step if self.best else progress.step,
+            steps=progress.step,
+            stopped_early=progress.stopped_early,
+            seconds=progress.seconds,
+            seconds_before=before,
+        )
+
+    def _training_mode(self) -> None:
+        self.model.train()
+        if self.on_epoch is not None:
+            self.on_epoch(self.model, self.progress.step // self.epoch_steps)
+
+    def _step(self, step: int) -> dict[str, float]:
+        """One step of the optimizer; values for the history, means over the batch."""
+        factor = learning_rate_factor(self.parameters, step, self.total)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.parameters.learning_rate * factor * group["scale"]
+        values = self._reduce(self._fitting_gradients(step))
+        if not math.isfinite(values["train_loss"]):
+            raise HeadstartError(
+                f"{self.description}: the loss is {values['train_loss']} at step {step + 1} of "
+                f"{self.total}; lower the learning_rate (it is "
+                f"{self.parameters.learning_rate:g}) or clip_norm."
+            )
+        if self.parameters.clip_norm is not None:
+            self.accelerator.clip_grad_norm_(self.trained.values(), self.parameters.clip_norm)
+        for parameter in self.trained.values():
+            # The fused optimizer pairs numbers by their place in memory, and does not check.
+            gradient = parameter.grad
+            if gradient is not None and gradient.stride() != parameter.stride():
+                parameter.grad = torch.empty_like(parameter).copy_(gradient)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return values | {"learning_rate": self.parameters.learning_rate * factor}
+
+    def _fitting_gradients(self, step: int) -> dict[str, float]:
+        """The step's gradients, with twice the micro-batches as often as memory runs out."""
+        share = np.array_split(self._batch(step), self.accelerator.num_processes)
+        indices = share[self.accelerator.process_index]
+        weight = len(indices) / sum(len(s) for s in share)
+        if len(indices) == 0:  # more processes than examples: go along, and count for nothing
+            indices, weight = share[0][:1], 0.0
+        buffers = [b.clone() for b in self.model.buffers()]
+        while True:
+            try:
+                return self._gradients(step, indices, weight)
+            except RuntimeError as error:
+                if not _out_of_memory(error):
+                    raise
+            # Outside of the handler, whose traceback keeps the tensors of the failed try alive.
+            self.optimizer.zero_grad()
+            with torch.no_grad():
+                for buffer, before in zip(self.model.buffers(), buffers, strict=True):
+                    buffer.copy_(before)
+            gc.collect()
+            if torch.cuda.is_initialized():
+                torch.cuda.empty_cache()
+            if self.progress.micro_batches >= len(indices):
+                raise HeadstartError(
+                    f"{self.description}: not even one example at a time fits into the memory of "
+                    f"'{self.accelerator.device}'; use a smaller network or smaller inputs."
+                )
+            self.progress.micro_batches = min(2 * self.progress.micro_batches, len(indices))
+            logger.warning(
+                "%s: out of memory; going on with %d micro-batches a step (set "
+                "compute.gradient_accumulation to that to start so).",
+                *(self.description, self.progress.micro_batches),
+            )
+
+    def _gradients(self, step: int, indices: np.ndarray, weight: float) -> dict[str, float]:
+        """Add up the gradients of this process's micro-batches; values weighted likewise."""
+        process = self.accelerator.process_index
+        torch.manual_seed(_random_seed(self.seed, _STEP, step, process))
+        generator = torch.Generator(self.accelerator.device)
+        generator.manual_seed(_random_seed(self.seed, _LOAD, step, process))
+        batch = send_to_device(self.data.load(indices, generator), self.accelerator.device)
+        values: dict[str, torch.Tensor] = {}
+        n, parts = len(indices), min(self.progress.micro_batches, len(indices))
+        cuts = [n * i // parts for i in range(parts + 1)]
+        for first, last in pairwise(cuts):
+            part = batch if parts == 1 else recursively_apply(_rows(first, last), batch)
+            with self.accelerator.autocast():
+                outcome = self.objective(self.called, part)
+            loss, extras = outcome if isinstance(outcome, tuple) else (outcome, {})
+            part_weight = weight * (last - first) / n
+            if self.backward is None:
+                self.accelerator.backward(loss * part_weight)
+            else:
+                scaler = self.accelerator.scaler
+                scaled = loss * part_weight
+                self.backward(scaled if scaler is None else scaler.scale(scaled))
+            for name, value in {"train_loss": loss, **extras}.items():
+                mean = torch.as_tensor(value, device=loss.device).detach().float().mean()
+                values[name] = values.get(name, torch.zeros_like(mean)) + part_weight * mean
+        stacked = torch.stack(list(values.values())).tolist()
+        return dict(zip(values, stacked, strict=True))
+
+    def _reduce(self, values: dict[str, float]) -> dict[str, float]:
+        """Sum gradients and values over the processes, average running statistics."""
+        processes = self.accelerator.num_processes
+        if processes == 1:
+            return values
+        gradients = [p.grad for p in self.trained.values() if p.grad is not None]
+        statistics = [b for b in self.model.buffers() if b.is_floating_point()]
+        numbers = torch.tensor(list(values.values()), device=self.accelerator.device)
+        tensors = [*gradients, *(s / processes for s in statistics), numbers]
+        flat = torch.cat([t.flatten() for t in tensors])
+        parts = self.accelerator.reduce(flat, "sum").split([t.numel() for t in tensors])
+        with torch.no_grad():
+            for tensor, part in zip([*gradients, *statistics, numbers], parts, strict=True):
+                tensor.copy_(part.view_as(tensor))
+        return dict(zip(values, numbers.tolist(), strict=True))
+
+    def _batch(self, step: int) -> np.ndarray:
+        """Numbers of the examples of a step, all processes together."""
+        epoch, position = divmod(step, self.epoch_steps)
+        order = np.arange(self.data.size)
+        if self.data.shuffle:
+            order = np.random.default_rng([self.seed, _ORDER, epoch]).permutation(order)
+        first, last = (self.data.size * (position + i) // self.epoch_steps for i in (0, 1))
+        return order[first:last]
+
+    def _count(self, values: dict[str, float]) -> None:
+        """Add a step's values to the means of the next rows of the history."""
+        progress = self.progress
+        for name, value in values.items():
+            progress.sums[name] = progress.sums.get(name, 0.0) + value
+        progress.summed += 1
+
+    def _evaluate(self) -> None:
+        progress = self.progress
+        rows = {name: total / progress.summed for name, total in progress.sums.items()}
+        progress.sums, progress.summed = {}, 0
+        if self.evaluate is not None:
+            self.model.eval()
+            with torch.no_grad():
+                scores = dict(self.evaluate(self.model))
+            rows |= broadcast_object_list([scores])[0]
+            self._keep_best(rows["validation_loss"])
+        epoch = (progress.step - 1) // self.epoch_steps
+        progress.history += [[progress.step, epoch, name, value] for name, value in rows.items()]
+
+    def _keep_best(self, loss: float) -> None:
+        progress = self.progress
+        if not math.isfinite(loss):
+            raise HeadstartError(
+                f"{self.description}: the validation loss is {loss} after step {progress.step}; "
+                f"lower the learning_rate (it is {self.parameters.learning_rate:g})."
+            )
+        if loss < progress.best_loss:
+            progress.best_loss, progress.best_step, progress.waited = loss, progress.step, 0
+            self.best = {name: t.detach().clone() for name, t in self.tensors.items()}
+            return
+        progress.waited += 1
+        patience = self.parameters.patience
+        progress.stopped_early = patience is not None and progress.waited >= patience
+
+    def _write(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        with torch.no_grad():
+            for name, tensor in self.tensors.items():
+                tensor.copy_(tensors[name])
+
+    def _save(self) -> None:
+        if self.checkpoint is None or not self.accelerator.is_main_process:
+            return
+        optimizer = self.optimizer.optimizer
+        tensors = {f"model/{name}": tensor for name, tensor in self.tensors.items()}
+        tensors |= {f"best/{name}": tensor for name, tensor in self.best.items()}
+        for name, parameter in self.trained.items():
+            for key, value in optimizer.state.get(parameter, {}).items():
+                tensors[f"optimizer/{key}/{name}"] = value
+        scaler = self.accelerator.scaler
+        metadata = {
+            "progress": asdict(self.progress),
+            "scaler": None if scaler is None else scaler.state_dict(),
+        }
+        self.checkpoint.save(tensors, metadata, signature=self.signature)
+
+    def _resume(self) -> None:
+        found = self.checkpoint.load(signature=self.signature) if self.checkpoint else None
+        # Nobody writes the next checkpoint before everybody has read this one.
+        self.accelerator.wait_for_everyone()
+        if found is None:
+            return
+        optimizer = self.optimizer.optimizer
+        self._write(_under(found, "model"))
+        self.best = {n: t.to(self.accelerator.device) for n, t in _under(found, "best").items()}
+        for path, value in _under(found, "optimizer").items():
+            key, name = path.split("/", 1)
+            parameter = self.trained[name]
+            # The step counter is a scalar; the moments lie in memory as their parameter does.
+            like = parameter if value.shape == parameter.shape else value
+            optimizer.state[parameter][key] = torch.empty_like(
+                like, dtype=value.dtype, device=parameter.device
+            ).copy_(value)
+        if self.accelerator.scaler is not None:
+            self.accelerator.scaler.load_state_dict(found.metadata["scaler"])
+        self.progress = _Progress(**found.metadata["progress"])
+        logger.info("%s: goes on after step %d.", self.description, self.progress.step)
+
+
+def _under(checkpoint: Checkpoint, prefix: str) -> dict[str, torch.Tensor]:
+    start = f"{prefix}/"
+    return {n.removeprefix(start): t for n, t in checkpoint.tensors.items() if n.startswith(start)}
+
+
+def _rows(first: int, last: int) -> Callable[[torch.Tensor], torch.Tensor]:
+    return lambda tensor: tensor[first:last]
+
+
+def _random_seed(*key: int) -> int:
+    return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> 1)
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    if isinstance(error, torch.OutOfMemoryError):
+        return True
+    text = str(error)
+    return "out of memory" in text or "DefaultCPUAllocator: not enough memory" in text
+
+
+@contextmanager
+def _deterministic() -> Iterator[None]:
+    """Let torch choose algorithms that give the same bits each time, and warn where it has none."""
+    deterministic: Any = torch.utils.deterministic
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs for that
+    before = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+        deterministic.fill_uninitialized_memory,
+    )
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    deterministic.fill_uninitialized_memory = False  # for debugging, and slow
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        deterministic.fill_uninitialized_memory = before[2]

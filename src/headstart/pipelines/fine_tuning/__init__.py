@@ -1,0 +1,5 @@
+"""Fine-tuning: pretrained networks trained on the target, and the baseline from scratch."""
+
+from headstart.pipelines.fine_tuning.pipeline import create_baseline_pipeline, create_pipeline
+
+__all__ = ["create_baseline_pipeline", "create_pipeline"]

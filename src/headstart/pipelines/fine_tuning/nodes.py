@@ -1,0 +1,129 @@
+"""Nodes of the fine-tuning stage: one fit for each number of shots and seed."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from headstart.learning.configuration import AdaptationParameters, ComputeParameters
+from headstart.learning.splits import draws_of
+from headstart.pipelines.fine_tuning.parameters import FineTuningParameters
+
+Tables = tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]
+
+
+def fine_tune(
+    target: str,
+    store: Any,
+    splits: pd.DataFrame,
+    draws: pd.DataFrame,
+    encoder: Any,
+    checkpoints: Any,
+    parameters: FineTuningParameters,
+    compute: ComputeParameters,
+) -> Tables:
+    """Train a pretrained network on a target.
+
+    Args:
+        target: name of the target.
+        store: its images (`headstart.learning.images.ImageStore`).
+        splits: which rows are test rows, and the class of each row.
+        draws: rows to train and validate on, for each number of shots and seed.
+        encoder: the pretrained network (`headstart.learning.encoders.Encoder`).
+        checkpoints: where trainings are kept (`headstart.learning.checkpoints.CheckpointFolder`).
+        parameters: of the stage.
+        compute: of the machine.
+
+    Returns:
+        Scores, predictions of the test rows, and training histories.
+    """
+    return _fits(
+        *(target, store, splits, draws, encoder, checkpoints, parameters.fine_tune),
+        seeds=parameters.seeds,
+        compute=compute,
+        method="fine_tune",
+    )
+
+
+def from_scratch(
+    target: str,
+    store: Any,
+    splits: pd.DataFrame,
+    draws: pd.DataFrame,
+    encoder: Any,
+    checkpoints: Any,
+    parameters: FineTuningParameters,
+    compute: ComputeParameters,
+) -> Tables:
+    """Train a network of an encoder's architecture with random weights, new ones for each seed.
+
+    Arguments and tables are those of `fine_tune`.
+    """
+    return _fits(
+        *(target, store, splits, draws, encoder, checkpoints, parameters.from_scratch),
+        seeds=parameters.seeds,
+        compute=compute,
+        method="from_scratch",
+    )
+
+
+def _fits(
+    target: str,
+    store: Any,
+    splits: pd.DataFrame,
+    draws: pd.DataFrame,
+    encoder: Any,
+    checkpoints: Any,
+    parameters: AdaptationParameters,
+    *,
+    seeds: int,
+    compute: ComputeParameters,
+    method: str,
+) -> Tables:
+    from headstart.fingerprint import code_fingerprint
+    from headstart.learning.fine_tune import FitJob, FitPlan, fit_network, run_job
+    from headstart.learning.fits import history_table, prediction_table, score_table
+    from headstart.learning.parallel_fits import run_fits, share
+
+    labels = np.full(len(store.images), -1, dtype=np.int64)
+    labels[splits["row"].to_numpy()] = splits["class"].to_numpy()
+    test = splits.loc[splits["split"] == "test", "row"].to_numpy()
+    plan = FitPlan(
+        encoder=encoder,
+        from_scratch=method == "from_scratch",
+        images=share(store.images),
+        labels=labels,
+        classes=int(splits["class"].max()) + 1,
+        parameters=parameters,
+        compute=compute.model_copy(update={"progress": False}),
+        checkpoints=checkpoints,
+        made_of=[code_fingerprint(fit_network), store.index["digest"].tolist()],
+    )
+    jobs = [
+        FitJob(
+            identity={
+                **{"track": "images", "target": target, "representation": encoder.name},
+                **{"method": method, "shots": draw.shots, "seed": draw.seed, "episode": None},
+            },
+            train=draw.train,
+            validation=draw.validation,
+            test=test,
+        )
+        for draw in draws_of(draws, seeds)
+    ]
+    jobs.sort(key=lambda job: -len(job.train))  # long ones first, so that workers end together
+    fits = run_fits(run_job, plan, jobs, compute=compute, description=f"{method} {target}")
+    tables = [
+        (
+            score_table(fit, labels[job.validation], labels[test]),
+            prediction_table(fit, test, labels[test]),
+            history_table(fit),
+        )
+        for fit, job in zip(fits, jobs, strict=True)
+    ]
+    scores, predictions, histories = zip(*tables, strict=True)
+    return (
+        pd.concat(scores, ignore_index=True),
+        pd.concat(predictions, ignore_index=True),
+        pd.concat(histories, ignore_index=True),
+    )

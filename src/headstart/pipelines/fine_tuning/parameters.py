@@ -1,0 +1,19 @@
+"""Parameters of the fine-tuning stage."""
+
+from pydantic import Field
+
+from headstart.learning.configuration import AdaptationParameters, Parameters
+
+
+class FineTuningParameters(Parameters):
+    """`fine_tuning` in `conf/base/parameters_fine_tuning.yml`.
+
+    Attributes:
+        seeds: how many of the draws, the first ones, are trained on.
+        fine_tune: how a pretrained network is trained.
+        from_scratch: how the same network with random weights is trained.
+    """
+
+    seeds: int = Field(ge=1)
+    fine_tune: AdaptationParameters
+    from_scratch: AdaptationParameters
