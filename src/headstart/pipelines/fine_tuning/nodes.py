@@ -39,7 +39,7 @@ def fine_tune(
     """
     return _fits(
         *(target, store, splits, draws, encoder, checkpoints, parameters.fine_tune),
-        seeds=parameters.seeds,
+        seeds=(parameters.seeds, parameters.seeds_all),
         compute=compute,
         method="fine_tune",
     )
@@ -61,7 +61,7 @@ def from_scratch(
     """
     return _fits(
         *(target, store, splits, draws, encoder, checkpoints, parameters.from_scratch),
-        seeds=parameters.seeds,
+        seeds=(parameters.seeds, parameters.seeds_all),
         compute=compute,
         method="from_scratch",
     )
@@ -76,7 +76,7 @@ def _fits(
     checkpoints: Any,
     parameters: AdaptationParameters,
     *,
-    seeds: int,
+    seeds: tuple[int, int],
     compute: ComputeParameters,
     method: str,
 ) -> Tables:
@@ -109,7 +109,8 @@ def _fits(
             validation=draw.validation,
             test=test,
         )
-        for draw in draws_of(draws, seeds)
+        for draw in draws_of(draws)
+        if draw.seed < seeds[draw.shots is None]
     ]
     jobs.sort(key=lambda job: -len(job.train))  # long ones first, so that workers end together
     fits = run_fits(run_job, plan, jobs, compute=compute, description=f"{method} {target}")

@@ -9,11 +9,13 @@ class FineTuningParameters(Parameters):
     """`fine_tuning` in `conf/base/parameters_fine_tuning.yml`.
 
     Attributes:
-        seeds: how many of the draws, the first ones, are trained on.
+        seeds: how many of the draws, the first ones, are trained on at each number of shots.
+        seeds_all: the same at all labels.
         fine_tune: how a pretrained network is trained.
         from_scratch: how the same network with random weights is trained.
     """
 
     seeds: int = Field(ge=1)
+    seeds_all: int = Field(ge=1)
     fine_tune: AdaptationParameters
     from_scratch: AdaptationParameters
