@@ -1,6 +1,8 @@
 """The project's own `kedro run`: Kedro's, with skipping, clear errors and `--force`."""
 
+import os
 import sys
+from pathlib import Path
 from traceback import walk_tb
 from typing import Any
 
@@ -24,7 +26,7 @@ def _run(force: bool, **options: Any) -> Any:
     elif force:
         raise click.UsageError("--force goes with the project's own runner, not with --runner.")
     try:
-        return kedro_run.callback(**options)  # type: ignore[misc]
+        result = kedro_run.callback(**options)  # type: ignore[misc]
     except KeyboardInterrupt:
         click.echo("Interrupted. The same command goes on where this run stopped.", err=True)
         sys.exit(130)
@@ -34,6 +36,11 @@ def _run(force: bool, **options: Any) -> Any:
             raise
         click.secho(f"Error: {message}", fg="red", err=True)
         sys.exit(1)
+    for name in ("report", "prediction.table"):
+        if name in result:
+            path = Path(str(result[name]._filepath))
+            click.echo(f"{name.partition('.')[0].capitalize()}: {os.path.relpath(path)}")
+    return result
 
 
 run = click.Command(

@@ -301,3 +301,17 @@ def test_counts_become_one_level():
         "examples per class": "10 to 12",
         "source": "3",
     }
+
+
+def test_a_baseline_that_ran_out_of_steps_is_said_beside_the_gain(experiment):
+    histories = experiment.histories.copy()
+    last = histories.groupby(["target", "method", "shots", "seed", "name"], dropna=False)["step"]
+    at_end = histories["step"] == last.transform("max")
+    judged = (histories["method"] == "from_scratch") & (histories["name"] == "validation_loss")
+    words = "Training from scratch was still improving when its steps ran out"
+    histories.loc[judged, "value"] = (~at_end[judged]).astype(float)  # the best point is the last
+    assert words in report.render_report(**experiment.with_changes(histories=histories).arguments())
+    histories.loc[judged, "value"] = at_end[judged].astype(float)
+    assert words not in report.render_report(
+        **experiment.with_changes(histories=histories).arguments()
+    )

@@ -26,6 +26,7 @@ from headstart.pipelines.evaluation import wording
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
+FEW_EVALUATIONS = 5  # of a training: up to here each is marked
 COLORS = {
     "imagenet": "#1478B8",
     "random": "#D55E00",
@@ -477,7 +478,9 @@ def training_curves(histories: pd.DataFrame, target: str, shots: int | None = -1
             figure.add_scatter(
                 x=line["step"].to_numpy(dtype=np.int32),
                 y=line["value"].to_numpy(dtype=np.float32),
-                mode="lines",
+                # Few evaluations are shown as such; one alone would be no line at all.
+                mode="lines+markers" if len(line) <= FEW_EVALUATIONS else "lines",
+                marker={"symbol": marker(key[1]), "size": 6},
                 line={"color": color(key[0]), "dash": dash(key[1]), "width": 2},
                 opacity=0.8,
                 hovertemplate=f"{_text(wording.method_name(*key))}, seed {seed}"

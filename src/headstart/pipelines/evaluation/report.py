@@ -446,12 +446,22 @@ def _training(
             )
             for i, s in reversed(list(enumerate(shots)))
         }
-    improving = still_improving(curves)
+    table = still_improving(curves)
+    improving = _records(table[table["improving"] > 0])
+    answer = view["answer"]
+    # What the gain is measured against; nothing to say where the baseline itself is the answer.
+    unfinished = [
+        row
+        for row in improving
+        if row["method"] == BASELINE != answer.get("method")
+        and _key(row["shots"]) == answer.get("shots")
+    ]
     return {
         "trained_shots": list(reversed(shots)),
         "trained": _families(curves),
-        "trainings": int(improving["trainings"].sum()),
-        "improving": _records(improving[improving["improving"] > 0]),
+        "trainings": int(table["trainings"].sum()),
+        "improving": improving,
+        "baseline_unfinished": unfinished[0] if unfinished else None,
     }
 
 
