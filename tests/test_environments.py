@@ -1,0 +1,50 @@
+"""The configuration of every environment is understood, without running it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from kedro.config import OmegaConfigLoader
+
+from headstart.experiment import Experiment
+from headstart.learning.configuration import ComputeParameters
+from headstart.pipelines.evaluation.parameters import EvaluationParameters
+from headstart.pipelines.fine_tuning.parameters import FineTuningParameters
+from headstart.pipelines.ingestion.parameters import DrawParameters, IngestionParameters
+from headstart.pipelines.prediction.parameters import PredictionParameters
+from headstart.pipelines.probing.parameters import ProbingParameters
+from headstart.pipelines.representation.parameters import RepresentationParameters
+from headstart.settings import CONFIG_LOADER_ARGS
+
+CONF = Path(__file__).parent.parent / "conf"
+BLOCKS = {
+    "compute": ComputeParameters,
+    "draws": DrawParameters,
+    "evaluation": EvaluationParameters,
+    "fine_tuning": FineTuningParameters,
+    "ingestion": IngestionParameters,
+    "prediction": PredictionParameters,
+    "probing": ProbingParameters,
+    "representation": RepresentationParameters,
+}
+
+
+@pytest.fixture(params=sorted(p.name for p in CONF.iterdir() if p.is_dir() and p.name != "local"))
+def configuration(request):
+    return OmegaConfigLoader(str(CONF), env=request.param, **CONFIG_LOADER_ARGS)
+
+
+def test_every_parameter_is_understood(configuration):
+    parameters = configuration["parameters"]
+    Experiment.from_configuration(parameters, configuration["catalog"])
+    for name, block in BLOCKS.items():
+        block.model_validate(parameters[name])
+    assert set(parameters) == set(BLOCKS) | set(Experiment.model_fields) - {"sources"}
+
+
+def test_the_gpu_environment_asks_for_a_gpu():
+    parameters = OmegaConfigLoader(str(CONF), env="gpu", **CONFIG_LOADER_ARGS)["parameters"]
+    compute = ComputeParameters.model_validate(parameters["compute"])
+    assert (compute.device, compute.precision, compute.compile) == ("cuda", "bf16", True)
+    assert parameters["ingestion"]["image_size"] == 224
