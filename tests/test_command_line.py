@@ -82,23 +82,18 @@ def test_an_unknown_pipeline(kedro, project):
     refused(done, "predictions", "prediction")
 
 
+def with_weights(kedro, project: Path, weights: Path) -> subprocess.CompletedProcess[str]:
+    """Make the encoder `imagenet` of another weights file."""
+    entry = {"type": "headstart.datasets.TorchWeightsDataset", "filepath": str(weights)}
+    local(project, "catalog.yml", {"pretrained.imagenet": entry})
+    encoder = "representation.faces.imagenet.encoder"
+    return kedro(project, "run", "--env", "test", "--nodes", encoder)
+
+
 def test_a_corrupt_weights_file(kedro, project):
     weights = project / "broken.pth"
     weights.write_bytes(b"\x80\x02not the weights")
-    local(
-        project,
-        "catalog.yml",
-        {
-            "pretrained.imagenet": {
-                "type": "headstart.datasets.TorchWeightsDataset",
-                "filepath": str(weights),
-            }
-        },
-    )
-    done = kedro(
-        project, "run", "--env", "test", "--nodes", "representation.faces.imagenet.encoder"
-    )
-    refused(done, "broken.pth")
+    refused(with_weights(kedro, project, weights), "broken.pth")
 
 
 def test_a_weights_file_of_another_network(kedro, project):
@@ -106,20 +101,7 @@ def test_a_weights_file_of_another_network(kedro, project):
 
     weights = project / "other.pth"
     torch.save({"layer.weight": torch.zeros(3, 3)}, weights)
-    local(
-        project,
-        "catalog.yml",
-        {
-            "pretrained.imagenet": {
-                "type": "headstart.datasets.TorchWeightsDataset",
-                "filepath": str(weights),
-            }
-        },
-    )
-    done = kedro(
-        project, "run", "--env", "test", "--nodes", "representation.faces.imagenet.encoder"
-    )
-    refused(done, "not one of efficientnet_lite0")
+    refused(with_weights(kedro, project, weights), "not one of efficientnet_lite0")
 
 
 def test_a_full_disk(kedro, project, tmp_path):

@@ -169,6 +169,22 @@ def draws_of(table: pd.DataFrame, seeds: int | None = None) -> Iterator[Draw]:
             yield Draw(None if pd.isna(shots) else int(shots), int(seed), train, validation)
 
 
+def classes_and_test(splits: pd.DataFrame, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """What a method needs to know of the splits.
+
+    Args:
+        splits: as `split` returns them.
+        size: number of rows N of the target's store.
+
+    Returns:
+        The class of each row, int64, shape (N,), -1 where a row is no part of the splits; and the
+        test rows.
+    """
+    classes = np.full(size, -1, dtype=np.int64)
+    classes[splits["row"].to_numpy()] = splits["class"].to_numpy()
+    return classes, splits.loc[splits["split"] == "test", "row"].to_numpy()
+
+
 def without(index: pd.DataFrame, test_digests: set[str]) -> np.ndarray:
     """Row numbers of a source without the images that stand in the target's test split."""
     return np.flatnonzero(~index["digest"].isin(test_digests).to_numpy())

@@ -2,11 +2,10 @@
 
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from headstart.learning.configuration import AdaptationParameters, ComputeParameters
-from headstart.learning.splits import draws_of
+from headstart.learning.splits import classes_and_test, draws_of
 from headstart.pipelines.fine_tuning.parameters import FineTuningParameters
 
 Tables = tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]
@@ -85,9 +84,7 @@ def _fits(
     from headstart.learning.fits import history_table, prediction_table, score_table
     from headstart.learning.parallel_fits import run_fits, share
 
-    labels = np.full(len(store.images), -1, dtype=np.int64)
-    labels[splits["row"].to_numpy()] = splits["class"].to_numpy()
-    test = splits.loc[splits["split"] == "test", "row"].to_numpy()
+    labels, test = classes_and_test(splits, len(store.images))
     plan = FitPlan(
         encoder=encoder,
         from_scratch=method == "from_scratch",

@@ -10,7 +10,7 @@ import pandas as pd
 from headstart.errors import HeadstartError
 from headstart.learning.configuration import ComputeParameters
 from headstart.learning.images import ImageStore, RawImages, decode_images
-from headstart.learning.splits import draws_of
+from headstart.learning.splits import classes_and_test, draws_of
 from headstart.pipelines.evaluation.parameters import EvaluationParameters
 from headstart.pipelines.fine_tuning.parameters import FineTuningParameters
 from headstart.pipelines.ingestion.parameters import IngestionParameters
@@ -66,10 +66,8 @@ def hand_over(
         & (validation["seed"] == draw.seed)
         & of_draw
     ]
-    labels = np.full(len(images.images), -1, dtype=np.int64)
-    labels[splits["row"].to_numpy()] = splits["class"].to_numpy()
+    labels, test = classes_and_test(splits, len(images.images))
     names = splits.drop_duplicates("class").sort_values("class")["label"].tolist()
-    test = splits.loc[splits["split"] == "test", "row"].to_numpy()
     train = np.concatenate([draw.train, draw.validation])
     identity = {name: answer[name] for name in ("track", "target", "representation", "method")}
     fit, trained, head = refit(

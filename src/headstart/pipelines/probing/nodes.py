@@ -4,12 +4,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
 from headstart.learning.fits import prediction_table, score_table
-from headstart.learning.splits import draws_of
+from headstart.learning.splits import classes_and_test, draws_of
 from headstart.pipelines.probing.parameters import ProbingParameters
 
 
@@ -61,9 +60,7 @@ def _fit_all(
     draws: pd.DataFrame,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     target = str(splits["target"].iloc[0])
-    labels = np.full(len(features.values), -1, dtype=np.int64)
-    labels[splits["row"]] = splits["class"]
-    test = splits.loc[splits["split"] == "test", "row"].to_numpy()
+    labels, test = classes_and_test(splits, len(features.values))
     scores, predictions = [], []
     bar = tqdm(list(draws_of(draws)), desc=f"{target}: {method} on {features.name}", unit="fit")
     for draw in bar:
