@@ -9,7 +9,6 @@ validation rows: the weights with the lowest validation loss are kept.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,6 +22,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from headstart.learning import linear_probe
+from headstart.learning.augmentation import augment
 from headstart.learning.checkpoints import CheckpointFolder, make_signature
 from headstart.learning.configuration import (
     AdaptationParameters,
@@ -263,34 +263,6 @@ def cross_entropy(
     return F.cross_entropy(logits, labels), {"train_accuracy": accuracy}
 
 
-def augment(
-    images: torch.Tensor, generator: torch.Generator, parameters: AugmentationParameters
-) -> torch.Tensor:
-    """Vary a batch, each image by random numbers of its own.
-
-    Args:
-        images: shape (n, C, H, W), on the generator's device.
-        generator: of the random numbers.
-        parameters: which variations, and how strong.
-
-    Returns:
-        The varied images, of the same shape.
-    """
-    n, _, height, width = images.shape
-    draw = partial(torch.rand, n, generator=generator, device=images.device)
-    if parameters.horizontal_flip:
-        images = torch.where((draw() < 0.5)[:, None, None, None], images.flip(3), images)
-    if parameters.vertical_flip:
-        images = torch.where((draw() < 0.5)[:, None, None, None], images.flip(2), images)
-    if parameters.shift > 0:
-        down = _mirrored(height, parameters.shift * height, draw())
-        right = _mirrored(width, parameters.shift * width, draw())
-        picked = torch.arange(n, device=images.device)[:, None, None]
-        # Advanced indices on both sides of the channels put these last: (n, H, W, C).
-        images = images[picked, :, down[:, :, None], right[:, None, :]].permute(0, 3, 1, 2)
-    return images.contiguous(memory_format=torch.channels_last)
-
-
 @dataclass(frozen=True)
 class LayerGroup:
     """Layers of about the same depth, which are frozen and unfrozen together.
@@ -500,18 +472,6 @@ def _outputs(
     # At least one batch, so that no rows give an empty tensor of the right width.
     batches = np.array_split(rows, max(1, -(-len(rows) // compute.batch_size)))
     return torch.cat([network(_pixels(images, b, config, device)).float().cpu() for b in batches])
-
-
-def _mirrored(size: int, most: float, draw: torch.Tensor) -> torch.Tensor:
-    """Where pixels come from after a shift, mirrored at the edges, shape (n, size).
-
-    The shift is a whole number of pixels between -most and most; `draw` is uniform in [0, 1).
-    """
-    most = math.floor(most)
-    shift = (draw * (2 * most + 1)).floor().long() - most
-    position = torch.arange(size, device=draw.device)[None] + shift[:, None]
-    position = position.abs()
-    return torch.where(position >= size, 2 * (size - 1) - position, position)
 
 
 def _norms(model: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
