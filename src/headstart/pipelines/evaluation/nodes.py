@@ -8,6 +8,7 @@ import pandas as pd
 from headstart.learning.fits import IDENTITY, RESULT_COLUMNS
 from headstart.learning.images import ImageStore
 from headstart.learning.leaderboard import leaderboard, recommend
+from headstart.pipelines.collecting import collect
 from headstart.pipelines.evaluation.parameters import EvaluationParameters
 
 logger = logging.getLogger(__name__)
@@ -31,10 +32,9 @@ def collect_scores(*tables: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def collect_tables(*tables: pd.DataFrame) -> pd.DataFrame:
     """Tables with the same columns as one; without any, an empty one."""
-    filled = [t for t in tables if len(t)] or list(tables[:1])
-    if not filled:  # no method was asked for that would write one
+    if not tables:  # no method was asked for that would write one
         return pd.DataFrame(columns=[*IDENTITY, "step", "epoch", "name", "value"], dtype="str")
-    return pd.concat(filled, ignore_index=True)
+    return collect(*tables)
 
 
 def build_leaderboard(results: pd.DataFrame, parameters: EvaluationParameters) -> pd.DataFrame:
