@@ -9,6 +9,7 @@ from kedro.config import OmegaConfigLoader
 
 from headstart.experiment import Experiment
 from headstart.learning.configuration import ComputeParameters
+from headstart.learning.pretext.parameters import PretrainingParameters
 from headstart.pipelines.evaluation.parameters import EvaluationParameters
 from headstart.pipelines.fine_tuning.parameters import FineTuningParameters
 from headstart.pipelines.ingestion.parameters import DrawParameters, IngestionParameters
@@ -25,6 +26,7 @@ BLOCKS = {
     "fine_tuning": FineTuningParameters,
     "ingestion": IngestionParameters,
     "prediction": PredictionParameters,
+    "pretraining": PretrainingParameters,
     "probing": ProbingParameters,
     "representation": RepresentationParameters,
 }
@@ -40,7 +42,7 @@ def test_every_parameter_is_understood(configuration):
     Experiment.from_configuration(parameters, configuration["catalog"])
     for name, block in BLOCKS.items():
         block.model_validate(parameters[name])
-    assert set(parameters) == set(BLOCKS) | set(Experiment.model_fields) - {"sources"}
+    assert set(parameters) == set(BLOCKS) | Experiment.parameters()
 
 
 def test_the_gpu_environment_asks_for_a_gpu():

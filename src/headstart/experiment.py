@@ -1,5 +1,6 @@
 """What the experiment consists of: the parameters that decide which nodes there are."""
 
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -8,8 +9,12 @@ from pydantic import BeforeValidator, Field, ValidationError
 
 from headstart.errors import HeadstartError
 from headstart.learning.configuration import Parameters
+from headstart.learning.pretext.parameters import PretrainingParameters
 
-Representation = Literal["pixels", "pca", "random", "imagenet"]
+Pretext = Literal["rotation", "jigsaw", "colorization", "inpainting", "contrastive", "supervised"]
+Pretrained = Literal["imagenet", Pretext]
+Untrained = Literal["random", "imagenet_untrained"]
+Representation = Literal["pixels", "pca", Untrained, Pretrained]
 Method = Literal["linear_probe", "nearest_neighbors", "fine_tune", "from_scratch"]
 
 
@@ -27,13 +32,20 @@ class Experiment(Parameters):
         methods: how a representation or an encoder is used on the target.
         fine_tuned: the pretrained encoders that `fine_tune` starts from.
         sources: targets with a catalog entry `<name>.source` of their own.
+        pretext_sources: `pretraining.sources`: task -> the source that it learns from.
     """
 
     targets: Annotated[list[str], BeforeValidator(_as_list), Field(min_length=1)]
     representations: Annotated[list[Representation], BeforeValidator(_as_list)]
     methods: Annotated[list[Method], BeforeValidator(_as_list), Field(min_length=1)]
-    fine_tuned: Annotated[list[Literal["imagenet"]], BeforeValidator(_as_list)]
+    fine_tuned: Annotated[list[Pretrained], BeforeValidator(_as_list)]
     sources: frozenset[str] = frozenset()
+    pretext_sources: Mapping[str, str | None] = Field(default_factory=dict)
+
+    @classmethod
+    def parameters(cls) -> set[str]:
+        """Names of the parameters in `conf/base/parameters.yml`."""
+        return set(cls.model_fields) - {"sources", "pretext_sources"}
 
     @property
     def encoders(self) -> list[str]:
@@ -43,12 +55,57 @@ class Experiment(Parameters):
     @property
     def trained_from(self) -> list[str]:
         """The encoders that the trained methods start from."""
-        starts: list[str] = []
-        if "fine_tune" in self.methods:
-            starts += self.fine_tuned
-        if "from_scratch" in self.methods:
-            starts.append("random")
-        return starts
+        starts = list(self.fine_tuned) if "fine_tune" in self.methods else []
+        return [*starts, *self.untrained]
+
+    @property
+    def untrained(self) -> list[str]:
+        """The networks that are trained from scratch: one of each architecture."""
+        if "from_scratch" not in self.methods:
+            return []
+        imagenet = {"imagenet", "imagenet_untrained"} & {*self.representations, *self.fine_tuned}
+        return ["random", *(["imagenet_untrained"] if imagenet else [])]
+
+    @property
+    def pretrainings(self) -> list[tuple[str, str]]:
+        """Source and task of each encoder that has to be pretrained, each once."""
+        tasks = [name for name in self.encoders if name in get_args(Pretext)]
+        pairs = [(self.source_of(t, task), task) for t in self.targets for task in tasks]
+        return list(dict.fromkeys(pairs))
+
+    @property
+    def named_sources(self) -> list[str]:
+        """The sources that are no target's own."""
+        return list(dict.fromkeys(s for s, _ in self.pretrainings if s not in self.targets))
+
+    def source_of(self, target: str, task: str) -> str:
+        """The source that a pretext task learns from: one with a name, or the target's own.
+
+        Args:
+            target: name of the target.
+            task: name of the task.
+        """
+        return self.pretext_sources.get(task) or target
+
+    def images_of(self, source: str) -> str:
+        """Catalog name of a source's images; the target's where it has no source of its own.
+
+        Args:
+            source: name of a target or of a named source.
+        """
+        own = source in self.sources or source not in self.targets
+        return f"ingestion.{source}.{'source' if own else 'target'}_images"
+
+    def encoder_of(self, target: str, name: str) -> str:
+        """Catalog name of an encoder.
+
+        Args:
+            target: name of the target.
+            name: of the representation.
+        """
+        if name in get_args(Pretext):
+            return f"pretraining.{self.source_of(target, name)}.{name}.encoder"
+        return f"representation.{target}.{name}.encoder"
 
     @property
     def probes(self) -> list[str]:
@@ -87,7 +144,7 @@ class Experiment(Parameters):
         Raises:
             HeadstartError: names the parameter that is wrong, and the values that would do.
         """
-        own = {k: parameters[k] for k in cls.model_fields if k in parameters}
+        own = {k: parameters[k] for k in cls.parameters() if k in parameters}
         targets = _as_list(own.get("targets", []))
         for target in targets if isinstance(targets, list) else []:
             if not isinstance(target, str) or not target.isidentifier():
@@ -97,9 +154,31 @@ class Experiment(Parameters):
                 )
         own["sources"] = frozenset(t for t in targets if f"{t}.source" in catalog)
         try:
-            return cls.model_validate(own)
+            pretraining = PretrainingParameters.model_validate(parameters.get("pretraining"))
+            experiment = cls.model_validate({**own, "pretext_sources": pretraining.sources})
         except ValidationError as error:
             raise HeadstartError(_explain(error)) from error
+        _refuse_wrong_sources(experiment, catalog)
+        return experiment
+
+
+def _refuse_wrong_sources(experiment: Experiment, catalog: dict[str, Any]) -> None:
+    for task, source in experiment.pretext_sources.items():
+        where = f"pretraining.sources.{task}"
+        if task not in get_args(Pretext):
+            raise HeadstartError(
+                f"{where}: there is no pretext task '{task}'. Known: "
+                f"{', '.join(get_args(Pretext))}."
+            )
+        if source in experiment.targets:
+            raise HeadstartError(
+                f"{where}: '{source}' is a target of this run; null means the target's own source."
+            )
+        if source is not None and f"{source}.source" not in catalog:
+            raise HeadstartError(
+                f"{where}: the catalog has no entry '{source}.source'; add one to "
+                "conf/local/catalog.yml, or say null for the target's own source."
+            )
 
 
 def refuse_unknown(parameters: dict[str, Any], known: set[str]) -> None:

@@ -25,4 +25,4 @@ class ExperimentHooks:
             for name in pipeline.inputs()
             if name.startswith("params:")
         }
-        refuse_unknown(parameters, read | set(Experiment.model_fields) - {"sources"})
+        refuse_unknown(parameters, read | {"pretraining"} | Experiment.parameters())

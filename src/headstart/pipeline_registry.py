@@ -14,6 +14,7 @@ from headstart.pipelines import (
     fine_tuning,
     ingestion,
     prediction,
+    pretraining,
     probing,
     representation,
 )
@@ -36,15 +37,40 @@ def register_pipelines() -> dict[str, Pipeline]:
         Name of a pipeline -> the pipeline.
     """
     experiment = _experiment or Experiment.from_configuration(*base_configuration(Path.cwd()))
-    targets = experiment.targets
-    maps = [f"representation.{t}.{r}.map" for t, r in product(targets, experiment.representations)]
+    targets, sources = experiment.targets, experiment.named_sources
+    pretrained = [f"pretraining.{source}.{task}" for source, task in experiment.pretrainings]
+    represented = [
+        f"representation.{t}.{r}" for t, r in product(targets, experiment.representations)
+    ]
+    encoders = {t: {e: experiment.encoder_of(t, e) for e in experiment.encoders} for t in targets}
     stages = {
-        "ingestion": ingestion.create_quarantine_pipeline(targets)
-        + _sum(ingestion.create_pipeline(t, t in experiment.sources) for t in targets),
-        "representation": collecting.create_pipeline("representation", {"maps": maps})
+        "ingestion": ingestion.create_quarantine_pipeline([*targets, *sources])
+        + _sum(ingestion.create_pipeline(t, t in experiment.sources) for t in targets)
+        + _sum(ingestion.create_source_pipeline(s, targets) for s in sources),
+        "pretraining": collecting.create_pipeline(
+            "pretraining",
+            {table: [f"{one}.{table}" for one in pretrained] for table in ("scores", "history")},
+        )
+        + pretraining.create_gallery_pipeline([f"{one}.examples" for one in pretrained])
+        + _sum(
+            pretraining.create_pipeline(
+                source,
+                task,
+                experiment.images_of(source),
+                own_labels=source in experiment.sources or source in sources,
+            )
+            for source, task in experiment.pretrainings
+        ),
+        "representation": collecting.create_pipeline(
+            "representation",
+            {
+                "maps": [f"{one}.map" for one in represented],
+                "qualities": [f"{one}.quality" for one in represented],
+            },
+        )
         + _sum(
             representation.create_pipeline(
-                t, experiment.encoders, experiment.representations, t in experiment.sources
+                t, encoders[t], experiment.representations, experiment.images_of(t)
             )
             for t in targets
         ),
@@ -61,12 +87,11 @@ def register_pipelines() -> dict[str, Pipeline]:
             {table: experiment.trained(table) for table in ("scores", "predictions", "history")},
         )
         + _sum(
-            fine_tuning.create_baseline_pipeline(t)
-            for t in targets
-            if "from_scratch" in experiment.methods
+            fine_tuning.create_baseline_pipeline(t, e, encoders[t][e])
+            for t, e in product(targets, experiment.untrained)
         )
         + _sum(
-            fine_tuning.create_pipeline(t, e)
+            fine_tuning.create_pipeline(t, e, encoders[t][e])
             for t, e in product(targets, experiment.fine_tuned)
             if "fine_tune" in experiment.methods
         ),
@@ -74,11 +99,21 @@ def register_pipelines() -> dict[str, Pipeline]:
     written = _sum(stages.values()).all_outputs()
     stages["evaluation"] = evaluation.create_pipeline(
         targets,
+        list(dict.fromkeys(source for source, _ in experiment.pretrainings)),
         {
-            table: [name for stage in stages if (name := f"{stage}.{table}") in written]
-            for table in ("scores", "predictions", "history", "maps")
+            kind: [name for name in names if name in written]
+            for kind, names in {
+                "scores": ["probing.scores", "fine_tuning.scores"],
+                "predictions": ["probing.predictions", "fine_tuning.predictions"],
+                "history": ["fine_tuning.history"],
+                "maps": ["representation.maps"],
+                "qualities": ["representation.qualities"],
+                "pretext_scores": ["pretraining.scores"],
+                "pretext_history": ["pretraining.history"],
+                "pretext_examples": ["pretraining.examples"],
+            }.items()
         },
-    ) + _sum(prediction.create_hand_over_pipeline(t, experiment.encoders) for t in targets)
+    ) + _sum(prediction.create_hand_over_pipeline(t, list(encoders[t].values())) for t in targets)
     return {
         **stages,
         "prediction": prediction.create_pipeline(),

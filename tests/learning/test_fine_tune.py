@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from headstart.learning import encoders, fine_tune, linear_probe
+from headstart.learning import encoders, fine_tune, linear_probe, networks
 from headstart.learning.augmentation import augment
 from headstart.learning.checkpoints import CheckpointFolder
 from headstart.learning.configuration import (
@@ -37,7 +37,7 @@ COMPUTE = ComputeParameters(device="cpu", progress=False)
 TRAIN, VALIDATION, TEST = np.arange(0, 24), np.arange(24, 32), np.arange(32, 44)
 
 
-def small_network(_: Encoder) -> nn.Module:
+def small_network() -> nn.Module:
     """Three blocks with batch norm, (n, 3, 8, 8) -> (n, 12)."""
 
     def block(inputs: int, outputs: int) -> nn.Module:
@@ -55,7 +55,7 @@ def small_network(_: Encoder) -> nn.Module:
 
 @pytest.fixture(autouse=True)
 def _small_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setitem(encoders.ARCHITECTURES, "small", small_network)
+    monkeypatch.setitem(networks.NETWORKS, "small", small_network)
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

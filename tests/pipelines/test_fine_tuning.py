@@ -14,7 +14,7 @@ from kedro.pipeline import Pipeline
 from pydantic import ValidationError
 from torch import nn
 
-from headstart.learning import encoders, fine_tune
+from headstart.learning import encoders, fine_tune, networks
 from headstart.learning.checkpoints import CheckpointFolder
 from headstart.learning.configuration import ComputeParameters
 from headstart.learning.fits import RESULT_COLUMNS
@@ -25,7 +25,7 @@ CONF = Path(__file__).parent.parent.parent / "conf" / "base"
 COMPUTE = ComputeParameters(device="cpu", parallel_fits=1, progress=False)
 
 
-def small_network(_: encoders.Encoder) -> nn.Module:
+def small_network() -> nn.Module:
     return nn.Sequential(
         nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
     )
@@ -33,7 +33,7 @@ def small_network(_: encoders.Encoder) -> nn.Module:
 
 @pytest.fixture(autouse=True)
 def _small_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setitem(encoders.ARCHITECTURES, "small", small_network)
+    monkeypatch.setitem(networks.NETWORKS, "small", small_network)
     before = torch.get_num_threads()
     yield
     assert torch.get_num_threads() == before

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,8 @@ class ImageFolderDataset(RawImagesDataset):
         filepath: the folder.
         mode: what pixels are stored as, "RGB" or "L" (gray, a third of the space).
         labelled: whether the sub-folders are classes.
-        pattern: which file names count, for instance "*.png"; the others are no part of the data.
+        pattern: which file names count, for instance "*.png", or a list of such patterns or names;
+            the others are no part of the data.
         metadata: ignored here, for plugins.
     """
 
@@ -48,12 +49,12 @@ class ImageFolderDataset(RawImagesDataset):
         filepath: str,
         mode: Mode = "RGB",
         labelled: bool = True,
-        pattern: str = "*",
+        pattern: str | Sequence[str] = "*",
         metadata: dict[str, Any] | None = None,
     ):
         super().__init__(filepath, mode, metadata)
         self._labelled = labelled
-        self._pattern = pattern
+        self._patterns = [pattern] if isinstance(pattern, str) else list(pattern)
 
     def load(self) -> RawImages:
         """List the files, sorted; they are read when they are decoded.
@@ -88,9 +89,10 @@ class ImageFolderDataset(RawImagesDataset):
                 f"The folder of images {root} does not exist. Create it with {what} in it, or say "
                 "in the catalog (conf/local/catalog.yml) where the images are."
             )
-        files = [(p.relative_to(root).as_posix(), p) for p in _walk(root, self._pattern)]
+        files = [(p.relative_to(root).as_posix(), p) for p in _walk(root, self._patterns)]
         if not files:
-            which = "" if self._pattern == "*" else f" that fits the pattern {self._pattern}"
+            patterns = " or ".join(self._patterns)
+            which = "" if patterns == "*" else f" that fits the pattern {patterns}"
             raise DatasetError(f"The folder of images {root} holds no file{which}.")
         return sorted(files)
 
@@ -103,18 +105,20 @@ class ImageFolderDataset(RawImagesDataset):
             )
 
     def _options(self) -> dict[str, Any]:
-        return {"mode": self._mode, "labelled": self._labelled, "pattern": self._pattern}
+        return {"mode": self._mode, "labelled": self._labelled, "pattern": self._patterns}
 
 
-def _walk(folder: Path, pattern: str, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
+def _walk(
+    folder: Path, patterns: list[str], above: frozenset[Path] = frozenset()
+) -> Iterator[Path]:
     """All files that count; a link to a folder that it stands in is not followed."""
     real = folder.resolve()
     if real in above:
         return
     for entry in _entries(folder):
         if entry.is_dir():
-            yield from _walk(entry, pattern, above | {real})
-        elif fnmatch(entry.name, pattern):
+            yield from _walk(entry, patterns, above | {real})
+        elif any(fnmatch(entry.name, pattern) for pattern in patterns):
             yield entry  # also a broken link: it is set aside with the reason
 
 

@@ -4,7 +4,7 @@ Free of torch, so that Kedro can check parameters before anything heavy is impor
 """
 
 import os
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -40,6 +40,12 @@ class ComputeParameters(Parameters):
     decoding_threads: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     batch_size: int = Field(default=64, ge=1)
     progress: bool = True
+
+    def deciding(self) -> dict[str, Any]:
+        """What decides a training's result; how often it is saved and shown does not."""
+        return self.model_dump(
+            include={"device", "precision", "compile", "batch_size", "gradient_accumulation"}
+        )
 
 
 class TrainingParameters(Parameters):

@@ -9,7 +9,7 @@ can be saved without pickling; `to_network` makes a torch module of it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,9 @@ from torch import nn
 from tqdm import tqdm
 
 from headstart.errors import HeadstartError
+from headstart.learning.color import lightness
 from headstart.learning.configuration import ComputeParameters
+from headstart.learning.networks import NETWORKS
 
 logger = logging.getLogger(__name__)
 
@@ -33,10 +35,12 @@ class Encoder:
     """An encoder as plain data.
 
     Attributes:
-        config: `name` (of the representation), `kind` (a key of `ARCHITECTURES`), `image_size`
-            (pixels a side that the network is fed; None: as stored), `channels` (1, 3, or None:
-            as stored), `mean` and `std` (of pixel values in [0, 1], one for all channels or one
-            for each), and how it came about.
+        config: `name` (of the representation), `kind` ("pixels", "pca", or a key of
+            `headstart.learning.networks.NETWORKS`), `image_size` (pixels a side that the network
+            is fed; None: as stored), `channels` (1, 3, or None: as stored), `mean` and `std` (of
+            pixel values in [0, 1], one for all channels or one for each), and how it came about.
+            Where it is there, `lightness` says that colors are taken away first, and `left_out`
+            why there is no such encoder.
         tensors: the state dict of its network.
     """
 
@@ -47,6 +51,11 @@ class Encoder:
     def name(self) -> str:
         """Name of the representation that it makes."""
         return str(self.config["name"])
+
+    @property
+    def left_out(self) -> str | None:
+        """Why this encoder could not be made; None where it was."""
+        return self.config.get("left_out")
 
     @property
     def parameters(self) -> int:
@@ -70,16 +79,10 @@ class Features:
     values: np.ndarray
     encoder_parameters: int
 
-
-def _efficientnet_lite0(encoder: Encoder) -> nn.Module:
-    """EfficientNet-Lite0 without its classification layer: (n, 3, H, W) -> (n, 1280).
-
-    EfficientNet (Tan and Le 2019) without squeeze-and-excitation and with ReLU6. The `tf_` variant
-    has the batch-norm epsilon that the published weights were trained with.
-    """
-    import timm
-
-    return timm.create_model("tf_efficientnet_lite0", num_classes=0)
+    @property
+    def left_out(self) -> bool:
+        """Whether the encoder could not be made, and so there is no feature."""
+        return self.values.shape[1] == 0
 
 
 def _pixels(encoder: Encoder) -> nn.Module:
@@ -94,12 +97,11 @@ def _pca(encoder: Encoder) -> nn.Module:
     return network
 
 
-# Kind of encoder -> its network, still without weights. One more architecture is one more entry.
-ARCHITECTURES: dict[str, Callable[[Encoder], nn.Module]] = {
-    "pixels": _pixels,
-    "pca": _pca,
-    "efficientnet_lite0": _efficientnet_lite0,
-}
+def _architecture(encoder: Encoder) -> nn.Module:
+    """What the encoder's weights belong to."""
+    kind = encoder.config["kind"]
+    classical = {"pixels": _pixels, "pca": _pca}
+    return classical[kind](encoder) if kind in classical else NETWORKS[kind]()
 
 
 def pixels_encoder(size: int) -> Encoder:
@@ -171,21 +173,24 @@ def fit_pca(
     return Encoder(config=config, tensors=tensors)
 
 
-def random_network(architecture: str, image_size: int | None, seed: int) -> Encoder:
+def random_network(
+    architecture: str, image_size: int | None, seed: int, name: str = "random"
+) -> Encoder:
     """A network with its initial, untrained weights.
 
     Args:
-        architecture: a network among the keys of `ARCHITECTURES`.
+        architecture: a key of `headstart.learning.networks.NETWORKS`.
         image_size: pixels a side that it is fed; None: images as they are stored.
         seed: of the initial weights. The global random state is left as it was.
+        name: of the representation.
 
     Raises:
         HeadstartError: there is no such network.
     """
-    config = _network_config("random", architecture, image_size) | {"seed": seed}
+    config = _network_config(name, architecture, image_size) | {"seed": seed}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = ARCHITECTURES[architecture](Encoder(config=config, tensors={}))
+        network = NETWORKS[architecture]()
     return Encoder(config=config, tensors=_arrays(network.state_dict()))
 
 
@@ -206,7 +211,7 @@ def imagenet_network(
         HeadstartError: the weights do not fit; names the first that does not.
     """
     config = _network_config("imagenet", architecture, image_size)
-    network = ARCHITECTURES[architecture](Encoder(config=config, tensors={}))
+    network = NETWORKS[architecture]()
     expected = network.state_dict()
     # The file's names where they are timm's, else its order; the classification layer is last.
     named = all(name in state_dict for name in expected)
@@ -241,7 +246,7 @@ def to_network(encoder: Encoder) -> nn.Module:
     It takes what `preprocess` gives, float (n, C, H, W), and gives (n, D). Its parameters are
     copies: to train it leaves the encoder as it is.
     """
-    network = ARCHITECTURES[encoder.config["kind"]](encoder)
+    network = _architecture(encoder)
     network.load_state_dict(
         {name: torch.from_numpy(np.array(array)) for name, array in encoder.tensors.items()}
     )
@@ -250,6 +255,9 @@ def to_network(encoder: Encoder) -> nn.Module:
 
 def preprocess(images: torch.Tensor, config: Mapping[str, Any]) -> torch.Tensor:
     """Pixels to what an encoder is fed: channels, size, then (x / 255 - mean) / std.
+
+    Where the configuration says `lightness`, colors (or gray values) are turned into L* / 100 of
+    CIELAB after the resize, the same for each of the channels.
 
     Args:
         images: uint8, shape (n, H, W, C) with C = 1 or 3.
@@ -261,15 +269,36 @@ def preprocess(images: torch.Tensor, config: Mapping[str, Any]) -> torch.Tensor:
     """
     x = images.permute(0, 3, 1, 2).float() / 255
     channels, size = config["channels"], config["image_size"]
-    if channels == 1 and x.shape[1] == 3:
+    if channels == 1 and x.shape[1] == 3 and not config.get("lightness"):
         x = (x * x.new_tensor(_LUMA).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
     if size is not None and x.shape[2:] != (size, size):
         x = F.interpolate(x, (size, size), mode="bilinear", antialias=True, align_corners=False)
-    mean, std = (x.new_tensor(config[name]).view(1, -1, 1, 1) for name in ("mean", "std"))
-    x = (x - mean) / std
-    if channels == 3 and x.shape[1] == 1:
+    if config.get("lightness"):
+        x = lightness(x)
+    return normalize(x, config)
+
+
+def normalize(images: torch.Tensor, config: Mapping[str, Any]) -> torch.Tensor:
+    """The last step of `preprocess`: (x - mean) / std, gray repeated where colors are expected.
+
+    Args:
+        images: values in [0, 1], shape (n, C, H, W).
+        config: an encoder's configuration.
+
+    Returns:
+        Shape (n, channels, H, W), channels last in memory.
+    """
+    mean, std = (images.new_tensor(config[name]).view(1, -1, 1, 1) for name in ("mean", "std"))
+    x = (images - mean) / std
+    if config["channels"] == 3 and x.shape[1] == 1:
         x = x.expand(-1, 3, -1, -1)
     return x.contiguous(memory_format=torch.channels_last)
+
+
+def unnormalize(images: torch.Tensor, config: Mapping[str, Any]) -> torch.Tensor:
+    """What `normalize` was given, gray still repeated: values in [0, 1], to be looked at."""
+    mean, std = (images.new_tensor(config[name]).view(1, -1, 1, 1) for name in ("mean", "std"))
+    return images * std + mean
 
 
 def extract(
@@ -341,9 +370,9 @@ def choose_device(compute: ComputeParameters) -> torch.device:
 
 
 def _network_config(name: str, architecture: str, image_size: int | None) -> dict[str, Any]:
-    networks = sorted(set(ARCHITECTURES) - {"pixels", "pca"})
-    if architecture not in networks:
-        raise HeadstartError(f"There is no network '{architecture}'. Known: {', '.join(networks)}.")
+    if architecture not in NETWORKS:
+        known = ", ".join(sorted(NETWORKS))
+        raise HeadstartError(f"There is no network '{architecture}'. Known: {known}.")
     return _config(name, architecture, image_size, channels=3)
 
 

@@ -23,6 +23,7 @@ from torch import nn
 
 from headstart.learning import linear_probe
 from headstart.learning.augmentation import augment
+from headstart.learning.batch_norm import NORMS, norms_of, precise_batch_norm
 from headstart.learning.checkpoints import CheckpointFolder, make_signature
 from headstart.learning.configuration import (
     AdaptationParameters,
@@ -43,11 +44,9 @@ from headstart.learning.peak_memory import PeakMemory
 from headstart.learning.training import (
     ParameterGroup,
     TrainingData,
-    steps_per_epoch,
     train,
 )
 
-_NORMS = nn.modules.batchnorm._BatchNorm
 _KEPT = "result"  # the checkpoint that a finished fit leaves
 
 
@@ -201,9 +200,19 @@ def fit_network(
         groups = layer_groups(model.encoder)
         predict = partial(_outputs, model, encoder.config, images, compute=compute)
 
+        def renew_statistics() -> None:
+            device = next(model.parameters()).device
+            precise_batch_norm(
+                model,
+                lambda rows: _pixels(images, rows, encoder.config, device),
+                train_rows,
+                most_rows=parameters.batch_norm_rows,
+                batch_size=parameters.training.batch_size,
+            )
+
         def evaluate(model: nn.Module) -> dict[str, float]:
             if parameters.batch_norm == "train":
-                precise_batch_norm(model, encoder.config, images, train_rows, parameters)
+                renew_statistics()
             logits = predict(validation_rows)
             target = torch.from_numpy(labels[validation_rows])
             return {
@@ -232,7 +241,7 @@ def fit_network(
             description=f"{identity['method']} {identity['target']}, seed {seed}",
         )
         if parameters.batch_norm == "train" and not len(validation_rows):
-            precise_batch_norm(model, encoder.config, images, train_rows, parameters)
+            renew_statistics()
         validation, test = (
             predict(rows).double().softmax(1).numpy() for rows in (validation_rows, test_rows)
         )
@@ -289,7 +298,7 @@ def layer_groups(network: nn.Module) -> list[LayerGroup]:
     for child in network.children():
         parts = list(child) if isinstance(child, nn.Sequential | nn.ModuleList) else [child]
         for part in parts:
-            follows = isinstance(part, _NORMS) or not list(part.parameters())
+            follows = isinstance(part, NORMS) or not list(part.parameters())
             if follows and groups:
                 groups[-1].append(part)
             else:
@@ -342,49 +351,8 @@ def set_trained(
             for module in group.modules:
                 module.eval()
     if parameters.batch_norm == "frozen":
-        for norm in _norms(model):
+        for norm in norms_of(model):
             norm.eval()
-
-
-@torch.no_grad()
-def precise_batch_norm(
-    model: nn.Module,
-    config: Mapping[str, Any],
-    images: np.ndarray,
-    rows: np.ndarray,
-    parameters: AdaptationParameters,
-) -> None:
-    """Compute the running statistics of batch norm anew, as means over batches.
-
-    A moving average lags behind weights that change fast, and behind a short training altogether
-    where its momentum is small (0.01 in networks that come from TensorFlow).
-
-    Args:
-        model: the classifier; it is left in evaluation mode.
-        config: of the encoder.
-        images: uint8, shape (N, H, W, C).
-        rows: training rows; of more than `batch_norm_rows` evenly spaced ones are taken.
-        parameters: `batch_norm_rows`, and the batch size.
-    """
-    norms = _norms(model)
-    if not norms:
-        return
-    count = min(len(rows), parameters.batch_norm_rows)
-    rows = rows[np.linspace(0, len(rows) - 1, count).astype(np.int64)]
-    batches = steps_per_epoch(count, parameters.training.batch_size)
-    momenta = [norm.momentum for norm in norms]
-    model.eval()
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # the mean over all batches since the reset
-        norm.train()
-    device = next(model.parameters()).device
-    for i in range(batches):
-        # Every so manyth row: rows may be sorted by class, batches should not be.
-        model(_pixels(images, rows[i::batches], config, device))
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
-    model.eval()
 
 
 def _initial_model(
@@ -474,23 +442,17 @@ def _outputs(
     return torch.cat([network(_pixels(images, b, config, device)).float().cpu() for b in batches])
 
 
-def _norms(model: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
-    return [m for m in model.modules() if isinstance(m, _NORMS) and m.track_running_stats]
-
-
 def _arrays(module: nn.Module) -> dict[str, np.ndarray]:
     return {name: t.detach().cpu().numpy().copy() for name, t in module.state_dict().items()}
 
 
 def _signature(plan: FitPlan, job: FitJob) -> str:
-    """Of all that decides a fit; how often it is saved and shown does not."""
+    """Of all that decides a fit."""
     # Random weights come from the seed: only the architecture is the encoder's.
     encoder = plan.encoder.config if plan.from_scratch else plan.encoder
-    machine = plan.compute.model_dump(
-        include={"device", "precision", "compile", "batch_size", "gradient_accumulation"}
-    )
     rows = [job.train, job.validation, job.test]
     labels = [plan.labels[r] for r in rows]
+    machine = plan.compute.deciding()
     return make_signature(
         job.identity, rows, labels, encoder, plan.parameters, machine, plan.made_of
     )

@@ -14,6 +14,9 @@ from headstart.learning import metrics
 IDENTITY = ["track", "target", "representation", "method", "shots", "seed", "episode"]
 COST = ["trainable_parameters", "total_parameters", "train_seconds", "peak_memory_bytes"]
 RESULT_COLUMNS = [*IDENTITY, "metric", "value", "n_train", "n_test", *COST]
+SCORE_COLUMNS = [*RESULT_COLUMNS, "split", "chosen"]
+PREDICTION_COLUMNS = [*IDENTITY, "row", "label", "predicted", "confidence", "p_true"]
+HISTORY_COLUMNS = [*IDENTITY, "step", "epoch", "name", "value"]
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ def score_table(fit: Fit, labels_validation: np.ndarray, labels_test: np.ndarray
         )
         for metric, score in metrics.CLASSIFICATION.items()
     ]
-    return _typed(pd.DataFrame(rows, columns=[*RESULT_COLUMNS, "split", "chosen"]))
+    return _typed(pd.DataFrame(rows, columns=SCORE_COLUMNS))
 
 
 def prediction_table(fit: Fit, rows_test: np.ndarray, labels_test: np.ndarray) -> pd.DataFrame:

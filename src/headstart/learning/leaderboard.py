@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,11 @@ BASELINE = "from_scratch"
 GROUP = ["track", "target", "representation", "method", "shots", "metric"]
 LEADERBOARD_COLUMNS = [
     *GROUP,
-    *["mean", "low", "high", "seeds", "gain", "gain_low", "gain_high", "pairs"],
+    *["mean", "low", "high", "seeds", "baseline", "gain", "gain_low", "gain_high", "pairs"],
     *["n_train", "n_test", *COST],
 ]
 # What these start from was not learned from other data, so a win of theirs is no transfer.
-NOT_TRANSFERRED = ("pixels", "random")
+NOT_TRANSFERRED = ("pixels", "random", "imagenet_untrained")
 
 _NAMES = {"fine_tune": "Fine-tuning", "linear_probe": "A linear probe"}  # in a sentence
 _ALL = -1  # stands for "all labels" (null) while grouping, which drops nulls
@@ -35,18 +36,20 @@ def leaderboard(results: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame
 
     Returns:
         One row a track, target, representation, method, shots and metric, with `mean`, `low`,
-        `high` over `seeds`; `gain`, `gain_low`, `gain_high`: the score minus the score from
-        scratch over `pairs` seeds that both have (empty for the baseline itself; for a metric
-        where lower is better, such as nll, a negative gain is the good one); and mean costs.
+        `high` over `seeds`; `baseline`: whose score from scratch the gain is against
+        (`baseline_of`; empty for training from scratch itself); `gain`, `gain_low`, `gain_high`:
+        the score minus that score over `pairs` seeds that both have (for a metric where lower is
+        better, such as nll, a negative gain is the good one); and mean costs.
         Within a target, metric and number of shots the best stands first.
     """
     keyed = results.assign(shots=results["shots"].fillna(_ALL).astype("int64"))
     baseline = {
         key: _by_seed(group)
         for key, group in keyed[keyed["method"] == BASELINE].groupby(
-            ["track", "target", "shots", "metric"]
+            ["representation", "track", "target", "shots", "metric"]
         )
     }
+    scratch = {str(representation) for representation, *_ in baseline}
     rows = []
     for key, group in keyed.groupby(GROUP, sort=True):
         row: dict[str, Any] = dict(zip(GROUP, key, strict=True))
@@ -55,9 +58,12 @@ def leaderboard(results: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame
         row |= {"mean": interval.mean, "low": interval.low, "high": interval.high}
         row["seeds"] = interval.n
         gain: Interval | None = None
+        row["baseline"] = None
         if row["method"] != BASELINE:
-            place = (row["track"], row["target"], row["shots"], row["metric"])
+            against = baseline_of(row["representation"], scratch)
+            place = (against, row["track"], row["target"], row["shots"], row["metric"])
             gain = paired_gain(scores, baseline.get(place, {}), confidence)
+            row["baseline"] = against if gain else None
         row["gain"] = gain.mean if gain else math.nan
         row["gain_low"] = gain.low if gain else math.nan
         row["gain_high"] = gain.high if gain else math.nan
@@ -84,6 +90,22 @@ def leaderboard(results: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame
         for c in [*counts, "peak_memory_bytes"]
     }
     return table.assign(shots=shots.mask(shots == _ALL), **whole)
+
+
+def baseline_of(representation: str, scratch: Collection[str]) -> str | None:
+    """The network whose training from scratch a representation's gain is measured against.
+
+    Args:
+        representation: what a method starts from.
+        scratch: the representations of all rows of `from_scratch`.
+
+    Returns:
+        `<representation>_untrained`, where that was trained from scratch: the same architecture;
+        else `random`, the network of the pretext tasks, which also stands in for representations
+        without a network (pixels, pca); else None.
+    """
+    own = f"{representation}_untrained"
+    return next((name for name in (own, "random") if name in scratch), None)
 
 
 def recommend(
@@ -160,7 +182,18 @@ def _answer(
     better = 1.0 if HIGHER_IS_BETTER[metric] else -1.0
     transferred = chosen["method"] != BASELINE and chosen["representation"] not in NOT_TRANSFERRED
     pays = transferred and gain.excludes_zero and better * gain.mean > 0
-    baseline = here[here["method"] == BASELINE]
+    scratch = here[here["method"] == BASELINE]
+    ranked = scratch.sort_values("mean", ascending=better < 0, kind="stable")
+    best_scratch = (
+        {
+            "representation": str(ranked["representation"].iloc[0]),
+            "mean": float(ranked["mean"].iloc[0]),
+        }
+        if len(ranked)
+        else None
+    )
+    against = None if pd.isna(row["baseline"]) else str(row["baseline"])
+    baseline = scratch.loc[scratch["representation"] == against, "mean"]
     return {
         "target": target,
         "track": str(row["track"]),
@@ -178,7 +211,9 @@ def _answer(
         "gain_low": _or_none(gain.low),
         "gain_high": _or_none(gain.high),
         "pairs": gain.n,
-        "baseline_mean": float(baseline["mean"].iloc[0]) if len(baseline) else None,
+        "baseline": against,
+        "baseline_mean": float(baseline.iloc[0]) if len(baseline) else None,
+        "best_scratch": best_scratch,
         "n_train": int(row["n_train"]),
         "n_test": int(row["n_test"]),
         "train_seconds": float(row["train_seconds"]),
@@ -188,7 +223,8 @@ def _answer(
         "trainable_parameters": int(row["trainable_parameters"]),
         "total_parameters": int(row["total_parameters"]),
         "transfer_pays": bool(pays),
-        "reason": _reason(chosen, best, shots, metric, test, gain, better),
+        "reason": _reason(chosen, best, shots, metric, test, gain, better)
+        + _other_scratch(against, best_scratch),
     }
 
 
@@ -231,9 +267,19 @@ def _reason(
     return words + f" The transfer gain is {difference}."
 
 
+def _other_scratch(against: str | None, best: dict[str, Any] | None) -> str:
+    """Said where another network does better from scratch than the one that the gain is against."""
+    if against is None or best is None or best["representation"] == against:
+        return ""
+    return (
+        f" (That is the same network from scratch; the best one from scratch is "
+        f"{best['representation']}, {best['mean']:.3f}.)"
+    )
+
+
 def _call(candidate: dict[str, Any]) -> str:
     if candidate["method"] == BASELINE:
-        return "Training from scratch"
+        return f"Training from scratch ({candidate['representation']})"
     method = candidate["method"]
     name = _NAMES.get(method, method.replace("_", " ").capitalize())
     return f"{name} on {candidate['representation']}"

@@ -132,6 +132,7 @@ def train(
     groups: Sequence[ParameterGroup] | None = None,
     evaluate: Callable[[nn.Module], Mapping[str, float]] | None = None,
     on_epoch: Callable[[nn.Module, int], None] | None = None,
+    divisible: bool = True,
     backward: Callable[[torch.Tensor], None] | None = None,
     checkpoint: CheckpointFolder | None = None,
     signature: str = "",
@@ -155,11 +156,13 @@ def train(
             requires a gradient.
         evaluate: from the model (in evaluation mode, no gradients) to scores for the history, at
             `parameters.evaluations` evenly spaced steps. Its "validation_loss" decides which
-            weights are kept (the lowest; among equals the earliest) and when to stop early. None:
-            the last weights are kept.
+            weights are kept (the lowest; among equals the earliest) and when to stop early.
+            Without one the last weights are kept.
         on_epoch: called with the model, already in training mode, and the epoch's number (from 0):
             for freezing. Called again after each evaluation and after a resume, so what it does
             may depend on its arguments alone.
+        divisible: whether a batch may be cut into micro-batches: whether the objective is a mean
+            over examples. A contrastive loss is not, each example is compared with all others.
         backward: makes gradients out of the loss, for gradient surgery; None: `loss.backward()`.
         checkpoint: where to save the state every `compute.checkpoint_seconds`, and to go on from.
         signature: of everything that this training is made of (`make_signature`).
@@ -185,6 +188,7 @@ def train(
             groups=groups,
             evaluate=evaluate,
             on_epoch=on_epoch,
+            divisible=divisible,
             backward=backward,
             checkpoint=checkpoint,
             signature=signature,
@@ -277,6 +281,7 @@ class _Training:
     groups: Sequence[ParameterGroup] | None
     evaluate: Callable[[nn.Module], Mapping[str, float]] | None
     on_epoch: Callable[[nn.Module, int], None] | None
+    divisible: bool
     backward: Callable[[torch.Tensor], None] | None
     checkpoint: CheckpointFolder | None
     signature: str
@@ -310,7 +315,8 @@ class _Training:
         count = min(self.parameters.evaluations, self.total)
         self.evaluated = {round(self.total * (i + 1) / count) for i in range(count)} | {self.end}
         self.best: dict[str, torch.Tensor] = {}
-        self.progress = _Progress(micro_batches=self.compute.gradient_accumulation)
+        pieces = self.compute.gradient_accumulation if self.divisible else 1
+        self.progress = _Progress(micro_batches=pieces)
 
     def run(self) -> TrainingResult:
         self._resume()
@@ -408,6 +414,13 @@ class _Training:
             gc.collect()
             if torch.cuda.is_initialized():
                 torch.cuda.empty_cache()
+            if not self.divisible:
+                raise HeadstartError(
+                    f"{self.description}: a batch of {len(indices)} does not fit into the memory "
+                    f"of '{self.accelerator.device}', and its loss compares all of the batch, so it "
+                    f"cannot be cut; lower its training.batch_size (it is "
+                    f"{self.parameters.batch_size}) or its image_size."
+                )
             if self.progress.micro_batches >= len(indices):
                 raise HeadstartError(
                     f"{self.description}: not even one example at a time fits into the memory of "
@@ -489,7 +502,8 @@ class _Training:
             with torch.no_grad():
                 scores = dict(self.evaluate(self.model))
             rows |= broadcast_object_list([scores])[0]
-            self._keep_best(rows["validation_loss"])
+            if "validation_loss" in rows:
+                self._keep_best(rows["validation_loss"])
         epoch = (progress.step - 1) // self.epoch_steps
         progress.history += [[progress.step, epoch, name, value] for name, value in rows.items()]
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from headstart.learning.leaderboard import BASELINE, NOT_TRANSFERRED
+from headstart.learning.leaderboard import BASELINE
 from headstart.learning.metrics import HIGHER_IS_BETTER
 from headstart.pipelines.evaluation import wording
 
@@ -41,14 +41,18 @@ COLORS = {
     "next_word": "#4F7BD9",
     "glove": "#A0785A",
     "minilm": "#B05CC0",
+    "supervised": "#CC1166",
+    "imagenet_untrained": "#66688C",
 }
 DASHES = {"fine_tune": "solid", "linear_probe": "dash", "nearest_neighbors": "dot"}
 DASHES |= {BASELINE: "longdash", "lora": "dashdot", "in_context": "longdashdot"}
 MARKERS = {"fine_tune": "circle", "linear_probe": "square", "nearest_neighbors": "diamond"}
 MARKERS |= {BASELINE: "x", "lora": "triangle-up", "in_context": "cross"}
 
-# With so few methods every line gets its band.
+# With so few methods every line is shown and gets its band.
 FEW_METHODS = 3
+# With more methods than this, training curves are means over seeds.
+FEW_TRAINED = 4
 # More classes than this cannot be told apart by color alone.
 COLORED_CLASSES = 10
 CLASS_MARKERS = ("circle", "square", "diamond", "cross", "triangle-up")
@@ -157,15 +161,16 @@ def label_efficiency(
 ) -> Figure:
     """Score against labels per class, one line a method.
 
-    Bands are the intervals of the recommended method, of the baseline and of the best method (by
-    its mean over the shots) of each representation that was learned from other data; the other
-    lines are thinner, their intervals show on hovering.
+    At first each representation shows its best method, and what was trained from scratch is shown,
+    too; the other lines appear when they are chosen in the legend. Bands are the intervals of the
+    recommended method and of the network from scratch that it is compared with; those of the other
+    lines show on hovering.
 
     Args:
         leaderboard: the leaderboard.
         target: which target.
         metric: which metric.
-        recommended: representation and method.
+        recommended: representation and method; by default the best one stands in for it.
     """
     import plotly.graph_objects as go
 
@@ -174,15 +179,21 @@ def label_efficiency(
         return _empty("No scores")
     positions = shot_positions(rows)
     rows = rows.assign(x=[positions[None if pd.isna(s) else int(s)] for s in rows["shots"]])
-    strong = _strong(rows, metric) | ({recommended} if recommended else set())
+    methods = _order(rows)
+    if len(methods) <= FEW_METHODS:
+        shown = banded = set(methods)
+    else:
+        banded = _with_baseline(rows, recommended or methods[0])
+        shown = banded | _best_of_each(rows, metric)
     figure = go.Figure()
-    # Thin lines first, so that the strong ones lie above them.
-    for key in sorted(_order(rows), key=lambda key: key in strong):
-        thick = key in strong
+    # Lines with a band last, so that they lie above the others.
+    for key in sorted(methods, key=lambda key: key in banded):
+        strong = key in banded
         line = _of_method(rows, key).sort_values("x")
-        banded = line.dropna(subset=["low", "high"]) if thick else line.iloc[:0]
-        if len(banded) > 1:
-            x, low, high = (banded[c].astype(float).tolist() for c in ("x", "low", "high"))
+        band = line.dropna(subset=["low", "high"]) if strong else line.iloc[:0]
+        visible = True if key in shown else "legendonly"
+        if len(band) > 1:
+            x, low, high = (band[c].astype(float).tolist() for c in ("x", "low", "high"))
             figure.add_scatter(
                 x=x + x[::-1],
                 y=high + low[::-1],
@@ -194,7 +205,7 @@ def label_efficiency(
                 showlegend=False,
                 **_group(key),
             )
-        error_y = None if len(banded) > 1 or not thick else _error_bars(line)
+        error_y = None if len(band) > 1 or not strong else _error_bars(line)
         figure.add_scatter(
             x=line["x"],
             y=line["mean"],
@@ -203,13 +214,13 @@ def label_efficiency(
             line={
                 "color": color(key[0]),
                 "dash": dash(key[1]),
-                "width": 3 if thick else 1.5,
+                "width": 3.5 if strong else 2,
             },
-            marker={"symbol": marker(key[1]), "size": 9 if thick else 6},
-            opacity=1.0 if thick else 0.75,
+            marker={"symbol": marker(key[1]), "size": 10 if strong else 7},
             hovertext=[_hover(row, metric) for _, row in line.iterrows()],
             hoverinfo="text",
-            legendrank=1000 + list(_order(rows)).index(key),
+            legendrank=1000 + methods.index(key),
+            visible=visible,
             **_group(key),
         )
     figure.update_xaxes(
@@ -303,8 +314,8 @@ def calibration(
     Args:
         predictions: test predictions of all fits.
         target: which target.
-        shown: pairs of representation and method; by default the most accurate one and the
-            baseline.
+        shown: pairs of representation and method; by default the most accurate one and all that
+            was trained from scratch.
         bins: number of equal-width bins.
         fewest: bins with fewer predictions are not drawn, they would be noise.
     """
@@ -388,12 +399,13 @@ def representation_map(
     if not names:
         return _empty("No map")
     columns = min(2, len(names))
+    height = -(-len(names) // columns)
     figure = make_subplots(
-        rows=-(-len(names) // columns),
+        rows=height,
         cols=columns,
         subplot_titles=[_text(wording.words(name)) for name in names] if len(names) > 1 else None,
         horizontal_spacing=0.04,
-        vertical_spacing=0.1,
+        vertical_spacing=0.2 / height,
     )
     classes = sorted(rows["label"].astype(str).unique())
     place = {name: i for i, name in enumerate(classes)}
@@ -428,6 +440,8 @@ def representation_map(
                 showlegend=i == 0 and len(classes) <= COLORED_CLASSES,
                 **where,
             )
+    if len(names) > 1:
+        figure.update_layout(height=100 + 300 * height)
     figure = _finish(figure)
     # A map has no scale: distances matter, axes do not.
     figure.update_xaxes(showticklabels=False, showgrid=False, mirror=True)
@@ -442,7 +456,10 @@ def class_style(position: int) -> tuple[str, str]:
 
 
 def training_curves(histories: pd.DataFrame, target: str, shots: int | None = -1) -> Figure:
-    """Losses and scores during training, one line a training, one panel a quantity.
+    """Losses and scores during training, one panel a quantity.
+
+    One line a training; with more than `FEW_TRAINED` methods one line a method, the mean over its
+    seeds.
 
     Args:
         histories: columns target, representation, method, shots, seed, step, name, value.
@@ -460,6 +477,10 @@ def training_curves(histories: pd.DataFrame, target: str, shots: int | None = -1
     if rows.empty:
         return _empty("No training history")
     names = list(dict.fromkeys(rows["name"]))
+    averaged = len(_order(rows)) > FEW_TRAINED
+    if averaged:
+        of_line = ["representation", "method", "name", "step"]
+        rows = rows.groupby(of_line, as_index=False, sort=False)["value"].mean().assign(seed=-1)
     figure = make_subplots(
         rows=len(names),
         cols=1,
@@ -475,15 +496,15 @@ def training_curves(histories: pd.DataFrame, target: str, shots: int | None = -1
         ):
             key = (str(representation), str(method))
             line = line.sort_values("step")
+            which = "mean over seeds" if averaged else f"seed {seed}"
             figure.add_scatter(
                 x=line["step"].to_numpy(dtype=np.int32),
                 y=line["value"].to_numpy(dtype=np.float32),
-                # Few evaluations are shown as such; one alone would be no line at all.
-                mode="lines+markers" if len(line) <= FEW_EVALUATIONS else "lines",
+                mode=_mode(line),
                 marker={"symbol": marker(key[1]), "size": 6},
                 line={"color": color(key[0]), "dash": dash(key[1]), "width": 2},
                 opacity=0.8,
-                hovertemplate=f"{_text(wording.method_name(*key))}, seed {seed}"
+                hovertemplate=f"{_text(wording.method_name(*key))}, {which}"
                 "<br>step %{x}: %{y:.3f}<extra></extra>",
                 row=i + 1,
                 col=1,
@@ -492,6 +513,69 @@ def training_curves(histories: pd.DataFrame, target: str, shots: int | None = -1
             legend.add(key)
     figure.update_xaxes(title="step", row=len(names), col=1)
     figure.update_layout(height=100 + 210 * len(names))
+    return _finish(figure)
+
+
+def pretext_curves(
+    histories: pd.DataFrame,
+    source: str,
+    quantity: str = "loss",
+    tasks: Sequence[str] | None = None,
+) -> Figure:
+    """Loss or score of pretext tasks during pretraining, on held-out images beside training.
+
+    One panel a task, each with a scale of its own: a loss over four rotations and one over colors
+    have nothing in common.
+
+    Args:
+        histories: columns source, task, step, name, value; names train_<quantity> and
+            heldout_<quantity> are drawn.
+        source: which source.
+        quantity: "loss" or "score".
+        tasks: which ones; all by default.
+    """
+    from plotly.subplots import make_subplots
+
+    kinds = {f"heldout_{quantity}": "held-out", f"train_{quantity}": "training"}
+    rows = histories[(histories["source"] == source) & histories["name"].isin(list(kinds))]
+    rows = rows.dropna(subset=["value"])
+    names = [name for name in dict.fromkeys(rows["task"]) if tasks is None or name in tasks]
+    if not names:
+        return _empty("No pretraining history")
+    columns = min(2, len(names))
+    height = -(-len(names) // columns)
+    figure = make_subplots(
+        rows=height,
+        cols=columns,
+        subplot_titles=[_text(wording.words(name)) for name in names] if len(names) > 1 else None,
+        vertical_spacing=0.3 / height,
+    )
+    for i, name in enumerate(names):
+        where = {"row": i // columns + 1, "col": i % columns + 1}
+        for kind, words in kinds.items():
+            line = rows[(rows["task"] == name) & (rows["name"] == kind)].sort_values("step")
+            held_out = words == "held-out"
+            figure.add_scatter(
+                x=line["step"].to_numpy(dtype=np.int32),
+                y=line["value"].to_numpy(dtype=np.float32),
+                mode=_mode(line),
+                marker={"symbol": "circle", "size": 7 if held_out else 4},
+                line={
+                    "color": color(name),
+                    "dash": "solid" if held_out else "dot",
+                    "width": 2.5 if held_out else 1.5,
+                },
+                hovertemplate=f"{_text(wording.words(name))}, {words} {quantity}"
+                "<br>step %{x}: %{y:.3f}<extra></extra>",
+                name=words,
+                legendgroup=words,
+                showlegend=i == 0,
+                **where,
+            )
+        figure.update_xaxes(title="step", **where)
+        figure.update_yaxes(title=quantity, **where)
+    if len(names) > 1:
+        figure.update_layout(height=100 + 280 * height)
     return _finish(figure)
 
 
@@ -524,18 +608,33 @@ def _rows(leaderboard: pd.DataFrame, target: str, metric: str) -> pd.DataFrame:
     )
 
 
-def _strong(rows: pd.DataFrame, metric: str) -> set[tuple[str, str]]:
-    """The baseline and each learned representation's best method, by its mean over the shots."""
-    methods = _order(rows)
-    if len(methods) <= FEW_METHODS:
-        return set(methods)
+def _with_baseline(rows: pd.DataFrame, key: tuple[str, str]) -> set[tuple[str, str]]:
+    """A method and the network from scratch that it is compared with."""
+    names = _of_method(rows, key)["baseline"].dropna().unique()
+    return {key} | {(str(name), BASELINE) for name in names}
+
+
+def _best_of_each(rows: pd.DataFrame, metric: str) -> set[tuple[str, str]]:
+    """Each representation's best method, and all that was trained from scratch.
+
+    The best is the one that leads at the most numbers of labels: a mean over these would be unfair
+    where one method was tried at some of them only. Of equals it is the one with the better mean.
+    """
     sign = 1.0 if HIGHER_IS_BETTER[metric] else -1.0
-    means = sign * rows.groupby(["representation", "method"])["mean"].mean()
-    strong = {key for key in methods if key[1] == BASELINE}
-    learned = means[[r not in NOT_TRANSFERRED and m != BASELINE for r, m in means.index]]
-    if len(learned):
-        strong |= set(learned.groupby(level="representation").idxmax())
-    return strong
+    keys = {key for key in _order(rows) if key[1] == BASELINE}
+    others = rows[rows["method"] != BASELINE]
+    others = others.assign(score=sign * others["mean"].astype(float))
+    for _, own in others.groupby("representation"):
+        leads = own["score"] == own.groupby("x")["score"].transform("max")
+        ranks = own.assign(leads=leads).groupby(["representation", "method"])
+        table = ranks.agg(leads=("leads", "sum"), score=("score", "mean"))
+        keys.add(table.sort_values(["leads", "score"]).index[-1])
+    return keys
+
+
+def _mode(line: pd.DataFrame) -> str:
+    """Few evaluations are shown as such; one alone would be no line at all."""
+    return "lines+markers" if len(line) <= FEW_EVALUATIONS else "lines"
 
 
 def _group(key: tuple[str, str]) -> dict[str, Any]:

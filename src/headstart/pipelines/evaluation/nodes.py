@@ -37,6 +37,11 @@ def collect_tables(*tables: pd.DataFrame) -> pd.DataFrame:
     return collect(*tables)
 
 
+def collect_examples(examples: list[Any] | None = None) -> list[Any]:
+    """What the pretext tasks saw (`headstart.learning.pretext.task.Examples`), if there is any."""
+    return examples or []
+
+
 def build_leaderboard(results: pd.DataFrame, parameters: EvaluationParameters) -> pd.DataFrame:
     """Mean, interval, transfer gain and cost of every method."""
     return leaderboard(results, parameters.confidence)
@@ -73,6 +78,13 @@ def draw_figures(
     )
 
 
+def draw_pretext_curves(source: str, histories: pd.DataFrame) -> Any:
+    """How the pretext tasks were learned on one source, as a plotly figure."""
+    from headstart.pipelines.evaluation import figures
+
+    return figures.pretext_curves(histories, source)
+
+
 def write_report(
     board: pd.DataFrame,
     predictions: pd.DataFrame,
@@ -80,6 +92,10 @@ def write_report(
     maps: pd.DataFrame,
     quarantine: pd.DataFrame,
     recommendations: dict[str, Any],
+    qualities: pd.DataFrame,
+    pretext_scores: pd.DataFrame,
+    pretext_histories: pd.DataFrame,
+    pretext_examples: list[Any],
     parameters: EvaluationParameters,
     configuration: dict[str, Any],
     *of_targets: Any,
@@ -93,6 +109,10 @@ def write_report(
         maps: 2-D maps of the representations.
         quarantine: what was set aside.
         recommendations: target -> the recommended method.
+        qualities: effective rank, alignment and uniformity of the representations.
+        pretext_scores: how well each pretext task was learned, and what it cost.
+        pretext_histories: their training histories.
+        pretext_examples: what they saw (`headstart.learning.pretext.task.Examples`).
         parameters: which metric is shown first, coverage of the intervals.
         configuration: all parameters of the run.
         of_targets: for each target its splits, its images and its counts.
@@ -117,6 +137,10 @@ def write_report(
         images=images,
         quarantine=quarantine,
         summaries=summaries,
+        qualities=qualities,
+        pretext_scores=pretext_scores,
+        pretext_histories=pretext_histories,
+        pretext_examples={(e.source, e.task): e.examples for e in pretext_examples},
         environment=describe_environment(configuration),
         metric=parameters.metric,
         confidence=parameters.confidence,

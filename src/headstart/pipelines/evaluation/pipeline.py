@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from kedro.pipeline import Node, Pipeline
 
-from headstart.pipelines.binding import for_target
+from headstart.pipelines.binding import bind, for_target
 from headstart.pipelines.evaluation import nodes
 
 FIGURES = (
@@ -16,13 +16,17 @@ FIGURES = (
 )
 
 
-def create_pipeline(targets: Sequence[str], tables: Mapping[str, Sequence[str]]) -> Pipeline:
+def create_pipeline(
+    targets: Sequence[str], sources: Sequence[str], tables: Mapping[str, Sequence[str]]
+) -> Pipeline:
     """Nodes that collect, compare, recommend and report.
 
     Args:
         targets: names of the targets.
+        sources: names of the sources that encoders are pretrained on.
         tables: catalog names of the tables that the stages before have written: of `scores`, of
-            test `predictions`, of training `history`, of `maps` of representations.
+            test `predictions`, of training `history`, of `maps` and `qualities` of
+            representations, of `pretext_scores`, `pretext_history` and `pretext_examples`.
     """
     collecting = [
         Node(
@@ -44,7 +48,17 @@ def create_pipeline(targets: Sequence[str], tables: Mapping[str, Sequence[str]])
                 ("predictions", "predictions"),
                 ("histories", "history"),
                 ("maps", "maps"),
+                ("qualities", "qualities"),
+                ("pretext_scores", "pretext_scores"),
+                ("pretext_histories", "pretext_history"),
             )
+        ),
+        Node(
+            nodes.collect_examples,
+            inputs=list(tables["pretext_examples"]) or None,
+            outputs="pretext_examples",
+            name="collect_pretext_examples",
+            namespace="evaluation",
         ),
     ]
     comparing = [
@@ -73,6 +87,16 @@ def create_pipeline(targets: Sequence[str], tables: Mapping[str, Sequence[str]])
         )
         for target in targets
     ]
+    drawing += [
+        Node(
+            bind(nodes.draw_pretext_curves, source=source),
+            inputs="pretext_histories",
+            outputs=f"evaluation.{source}.pretext_curves_figure",
+            name=f"draw_pretext_curves_{source}",
+            namespace="evaluation",
+        )
+        for source in sources
+    ]
     reporting = Node(
         nodes.write_report,
         inputs=[
@@ -82,6 +106,10 @@ def create_pipeline(targets: Sequence[str], tables: Mapping[str, Sequence[str]])
             "maps",
             "quarantine",
             "recommendations",
+            "qualities",
+            "pretext_scores",
+            "pretext_histories",
+            "pretext_examples",
             "params:evaluation",
             "parameters",
             *(

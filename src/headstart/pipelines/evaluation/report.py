@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -16,8 +14,13 @@ import yaml
 from headstart.learning.leaderboard import BASELINE, NOT_TRANSFERRED
 from headstart.learning.metrics import HIGHER_IS_BETTER
 from headstart.pipelines.evaluation import figures, wording
+from headstart.pipelines.evaluation.pictures import picture
+from headstart.pipelines.evaluation.pretext_section import pretext_sources
+from headstart.pipelines.evaluation.quality_table import quality_table, rank_correlations
 
-LARGEST_PICTURE = 192  # pixels on the longer side, sharp enough for the width of a tile
+if TYPE_CHECKING:
+    from headstart.learning.pretext.task import Example
+
 REPORT = "report.html.jinja"
 
 
@@ -33,6 +36,10 @@ def render_report(
     quarantine: pd.DataFrame,
     summaries: Mapping[str, Mapping[str, Any]],
     environment: Mapping[str, Any],
+    pretext_scores: pd.DataFrame,
+    pretext_histories: pd.DataFrame,
+    pretext_examples: Mapping[tuple[str, str], Sequence[Example]],
+    qualities: pd.DataFrame,
     metric: str = "accuracy",
     confidence: float = 0.95,
     mistakes: int = 12,
@@ -51,6 +58,13 @@ def render_report(
         quarantine: what was set aside, columns target, role, path, reason.
         summaries: target -> counts of the ingestion, possibly nested.
         environment: versions, machine and configuration, for the last section.
+        pretext_scores: held-out score and cost of each pretext task on each source
+            (`headstart.learning.pretext.pretrain.SCORE_COLUMNS`); may be empty, and then the
+            section on pretext tasks is left out.
+        pretext_histories: training histories of pretext tasks; may be empty.
+        pretext_examples: (source, task) -> what the task saw and said; may be empty.
+        qualities: effective rank, alignment and uniformity of the representations
+            (`headstart.learning.representation_quality.COLUMNS`); may be empty.
         metric: the metric that is shown first.
         confidence: coverage of the intervals.
         mistakes: how many mistakes are shown for each target.
@@ -77,6 +91,7 @@ def render_report(
         view |= _scores(view, board, plots)
         view |= _calibration(view, board, predictions, plots)
         view |= _maps(view, maps, plots)
+        view |= _qualities(view, board, qualities)
         view |= _mistakes(view, predictions, splits, images, mistakes)
         view |= _training(view, histories, plots)
         view["summary"] = wording.counts(summaries.get(target, {}))
@@ -89,11 +104,15 @@ def render_report(
         .get_template(REPORT)
         .render(
             targets=targets,
+            sources=pretext_sources(
+                pretext_scores, pretext_histories, pretext_examples, leaderboard, metric, plots
+            ),
             metrics=list(dict.fromkeys(leaderboard["metric"])),
             metric=metric,
             counts=list(dict.fromkeys(name for t in targets for name in t["summary"])),
             confidence=confidence,
-            not_transferred=[wording.words(name) for name in NOT_TRANSFERRED],
+            not_transferred=wording.listed(_features_of_nothing(leaderboard)),
+            few_trained=figures.FEW_TRAINED,
             environment={k: v for k, v in environment.items() if not isinstance(v, Mapping)},
             details={k: _yaml(v) for k, v in environment.items() if isinstance(v, Mapping)},
             plots=_json(plots),
@@ -115,12 +134,13 @@ def environment_of_templates(autoescape: bool) -> Any:
     )
     environment.filters |= {
         name: getattr(wording, name)
-        for name in ("words", "sentence", "labels", "score", "seconds", "count", "size")
+        for name in ("words", "sentence", "labels", "score", "decimals", "seconds", "count", "size")
     }
     environment.globals |= {
         "bounds": wording.bounds,
         "plus_minus": wording.plus_minus,
         "method_name": wording.method_name,
+        "network_name": wording.network_name,
         "bare_method_name": wording.bare_method_name,
         "metric_name": wording.metric_name,
         "short_metric_name": wording.short_metric_name,
@@ -137,7 +157,7 @@ def environment_of_templates(autoescape: bool) -> Any:
 def headline(answer: Mapping[str, Any]) -> str:
     """The recommendation in a few words."""
     if answer["method"] == BASELINE:
-        return "Train from scratch"
+        return f"Train the {wording.network_name(answer['representation'])} from scratch"
     method = wording.sentence(wording.bare_method_name(answer["method"]))
     return f"{method} on {wording.words(answer['representation'])}"
 
@@ -178,22 +198,52 @@ def verdict(answer: Mapping[str, Any], by_shots: pd.DataFrame) -> tuple[str, str
 def against_baseline(
     board: pd.DataFrame, representation: str, method: str, metric: str
 ) -> pd.DataFrame:
-    """A method beside the baseline at each number of labels.
+    """A method beside what it is compared with, at each number of labels.
 
     Returns:
-        Columns shots, mean, low, high, gain, gain_low, gain_high of the method, and `baseline`,
-        its score from scratch (NaN where there is none); fewest labels first.
+        Rows of the leaderboard (shots, mean, low, high, gain, gain_low, gain_high, …) of the
+        method, fewest labels first; `scratch` is the score from scratch of the network in
+        `baseline`, NaN where there is none.
     """
     rows = board[board["metric"] == metric]
     own = rows[(rows["representation"] == representation) & (rows["method"] == method)]
     scratch = rows[rows["method"] == BASELINE]
-    at = {_key(shots): mean for shots, mean in zip(scratch["shots"], scratch["mean"], strict=True)}
-    own = own.assign(baseline=[at.get(_key(shots), np.nan) for shots in own["shots"]])
+    at = {
+        (name, _key(shots)): mean
+        for name, shots, mean in scratch[["representation", "shots", "mean"]].itertuples(
+            index=False
+        )
+    }
+    keys = zip(own["baseline"], own["shots"], strict=True)
+    own = own.assign(scratch=[at.get((name, _key(shots)), np.nan) for name, shots in keys])
     return own.sort_values("shots", na_position="last", ignore_index=True)
 
 
+def compared_with(board: pd.DataFrame) -> str:
+    """Which network's training from scratch the gains are measured against, as a sentence.
+
+    Args:
+        board: the leaderboard of one target.
+
+    Returns:
+        Empty where it is the same network for all.
+    """
+    against: dict[str, list[str]] = {}
+    for name, rows in board.dropna(subset=["baseline"]).groupby("baseline"):
+        against[str(name)] = list(dict.fromkeys(rows["representation"]))
+    if len(against) < 2:
+        return ""
+    *few, most = sorted(against, key=lambda name: len(against[name]))
+    parts = [
+        f"the {wording.network_name(name)} for {wording.listed(list(map(wording.words, against[name])))}"
+        for name in few
+    ]
+    parts.append(f"the {wording.network_name(most)} for all others")
+    return f"Trained from scratch for the gain: {wording.listed(parts)}."
+
+
 def fewer_labels(table: pd.DataFrame, metric: str) -> Any:
-    """The fewest labels with which a method reaches what the baseline reaches with the most.
+    """The fewest labels with which a method reaches what its baseline reaches with the most.
 
     Args:
         table: of `against_baseline`.
@@ -202,10 +252,10 @@ def fewer_labels(table: pd.DataFrame, metric: str) -> Any:
     Returns:
         That row of the table, or None where only the largest number of labels does it, or none.
     """
-    if table.empty or pd.isna(table["baseline"].iloc[-1]):
+    if table.empty or pd.isna(table["scratch"].iloc[-1]):
         return None
     sign = 1.0 if HIGHER_IS_BETTER[metric] else -1.0
-    enough = table[sign * table["mean"] >= sign * table["baseline"].iloc[-1]].index
+    enough = table[sign * table["mean"] >= sign * table["scratch"].iloc[-1]].index
     return table.loc[enough[0]] if len(enough) and enough[0] < len(table) - 1 else None
 
 
@@ -299,19 +349,6 @@ def still_improving(histories: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def picture(image: np.ndarray) -> str:
-    """An image, uint8 of shape (H, W, C) with C = 1 or 3, as a data URI of a small file."""
-    from PIL import Image
-
-    pixels = np.ascontiguousarray(image[..., 0] if image.shape[-1] == 1 else image)
-    small = Image.fromarray(pixels)
-    small.thumbnail((LARGEST_PICTURE, LARGEST_PICTURE))
-    buffer = io.BytesIO()
-    kind = "png" if max(small.size) <= 64 else "jpeg"
-    small.save(buffer, kind, **({"quality": 85} if kind == "jpeg" else {"optimize": True}))
-    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
-
-
 def _scores(view: Mapping[str, Any], board: pd.DataFrame, plots: dict[str, Any]) -> dict[str, Any]:
     """What the sections on scores, harm and cost and the leaderboard show of one target."""
     target, answer, metric = view["name"], view["answer"], view["metric"]
@@ -329,6 +366,7 @@ def _scores(view: Mapping[str, Any], board: pd.DataFrame, plots: dict[str, Any])
         "by_shots": _records(by_shots),
         "fewer_labels": fewer_labels(by_shots, answer["metric"]) if answer else None,
         "families": _families(pd.concat([best_last, here])),
+        "compared_with": compared_with(board),
         "hurt": {m: where_it_hurt(board, m) for m in view["metrics"]},
         "costs": {m: figures.cost_table(board, target, m) for m in view["metrics"]},
         "tables": _tables(board, view["metrics"], metric),
@@ -365,10 +403,14 @@ def _calibration(
 ) -> dict[str, Any]:
     answer = view["answer"]
     rows = figures.at_most_shots(figures.of_target(predictions, view["name"]))
-    scratch = board.loc[board["method"] == BASELINE, ["representation", "method"]]
-    chosen = [(answer["representation"], answer["method"])] if answer else []
+    if answer:
+        keys = [(answer["representation"], answer["method"])]
+        keys += [(answer["baseline"], BASELINE)] if answer["baseline"] else []
+    else:
+        scratch = board.loc[board["method"] == BASELINE, ["representation", "method"]]
+        keys = list(scratch.itertuples(index=False, name=None))
     shown = []
-    for key in dict.fromkeys([*chosen, *scratch.itertuples(index=False, name=None)]):
+    for key in dict.fromkeys(keys):
         one = rows[(rows["representation"] == key[0]) & (rows["method"] == key[1])]
         if len(one):
             item = {"representation": key[0], "method": key[1]}
@@ -382,7 +424,6 @@ def _calibration(
                 }
             )
     if shown:
-        keys = [(s["representation"], s["method"]) for s in shown]
         drawn = figures.calibration(predictions, view["name"], keys)
         plots[f"{view['id']}-calibration"] = {"": drawn}
     return {"calibrated": shown, "calibrated_families": _families(pd.DataFrame(shown))}
@@ -400,6 +441,16 @@ def _maps(view: Mapping[str, Any], maps: pd.DataFrame, plots: dict[str, Any]) ->
         "classes": classes,
         "class_styles": [figures.class_style(i) for i in range(len(classes))],
         "classes_by_color": len(classes) <= figures.COLORED_CLASSES,
+    }
+
+
+def _qualities(
+    view: Mapping[str, Any], board: pd.DataFrame, qualities: pd.DataFrame
+) -> dict[str, Any]:
+    table = quality_table(qualities, board, view["name"], view["metric"])
+    return {
+        "qualities": _records(table),
+        "quality_correlations": rank_correlations(table, view["metric"]),
     }
 
 
@@ -449,11 +500,12 @@ def _training(
     table = still_improving(curves)
     improving = _records(table[table["improving"] > 0])
     answer = view["answer"]
-    # What the gain is measured against; nothing to say where the baseline itself is the answer.
+    # What the gain is measured against; nothing to say where that is no other method.
     unfinished = [
         row
         for row in improving
-        if row["method"] == BASELINE != answer.get("method")
+        if row["method"] == BASELINE
+        and row["representation"] == answer.get("baseline")
         and _key(row["shots"]) == answer.get("shots")
     ]
     return {
@@ -463,6 +515,12 @@ def _training(
         "improving": improving,
         "baseline_unfinished": unfinished[0] if unfinished else None,
     }
+
+
+def _features_of_nothing(leaderboard: pd.DataFrame) -> list[str]:
+    """The representations, in words, that were used without having learned from other data."""
+    used = set(leaderboard.loc[leaderboard["method"] != BASELINE, "representation"])
+    return [wording.words(name) for name in NOT_TRANSFERRED if name in used]
 
 
 def _families(table: pd.DataFrame) -> dict[str, list[str]]:

@@ -47,10 +47,24 @@ def bare_method_name(method: str) -> str:
     return METHODS.get(method, words(method))
 
 
+def network_name(representation: str) -> str:
+    """Which network it is that was trained from scratch.
+
+    Args:
+        representation: of the rows from scratch: `random`, the untrained network that all pretext
+            tasks pretrain, or `<name>_untrained`, the network of that representation.
+    """
+    if representation == "random":
+        return "pretext network"
+    return f"network of {words(representation.removesuffix('_untrained'))}"
+
+
 def method_name(representation: str, method: str) -> str:
     """A method with what it starts from, short enough for a legend."""
     name = bare_method_name(method)
-    return name if method == BASELINE else f"{words(representation)} · {name}"
+    if method == BASELINE:
+        return f"{name} · {network_name(representation)}"
+    return f"{words(representation)} · {name}"
 
 
 def sentence(text: str) -> str:
@@ -70,12 +84,16 @@ def labels(shots: Any) -> str:
     return "1 label per class" if shots == 1 else f"{int(shots)} labels per class"
 
 
-def score(value: float | None, signed: bool = False) -> str:
-    """Three decimals; a dash where there is no value."""
+def decimals(value: float | None, places: int, signed: bool = False) -> str:
+    """A number with so many decimals; a dash where there is no value."""
     if value is None or pd.isna(value):
         return "–"
-    text = f"{value:+.3f}" if signed else f"{value:.3f}"
-    return text.replace("-", "\N{MINUS SIGN}")
+    return f"{value:{'+' if signed else ''}.{places}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def score(value: float | None, signed: bool = False) -> str:
+    """Three decimals; a dash where there is no value."""
+    return decimals(value, 3, signed)
 
 
 def plus_minus(
@@ -92,6 +110,11 @@ def bounds(low: float | None, high: float | None, signed: bool = False) -> str:
     if low is None or high is None or pd.isna(low) or pd.isna(high):
         return ""
     return f"{score(low, signed)} to {score(high, signed)}"
+
+
+def percent(value: float) -> str:
+    """A share; two figures below one percent, so that a small chance is not written as none."""
+    return f"{100 * value:.2g}%" if 0 < value < 0.01 else f"{100 * value:.0f}%"
 
 
 def seconds(value: float | None) -> str:

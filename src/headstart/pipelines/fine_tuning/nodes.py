@@ -5,6 +5,7 @@ from typing import Any
 import pandas as pd
 
 from headstart.learning.configuration import AdaptationParameters, ComputeParameters
+from headstart.learning.fits import HISTORY_COLUMNS, PREDICTION_COLUMNS, SCORE_COLUMNS
 from headstart.learning.splits import classes_and_test, draws_of
 from headstart.pipelines.fine_tuning.parameters import FineTuningParameters
 
@@ -84,6 +85,12 @@ def _fits(
     from headstart.learning.fits import history_table, prediction_table, score_table
     from headstart.learning.parallel_fits import run_fits, share
 
+    if encoder.left_out:
+        return (
+            pd.DataFrame(columns=SCORE_COLUMNS),
+            pd.DataFrame(columns=PREDICTION_COLUMNS),
+            pd.DataFrame(columns=HISTORY_COLUMNS),
+        )
     labels, test = classes_and_test(splits, len(store.images))
     plan = FitPlan(
         encoder=encoder,

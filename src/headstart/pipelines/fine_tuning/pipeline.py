@@ -9,27 +9,30 @@ from headstart.pipelines.binding import for_target
 from headstart.pipelines.fine_tuning import nodes
 
 
-def create_pipeline(target: str, encoder: str) -> Pipeline:
+def create_pipeline(target: str, name: str, encoder: str) -> Pipeline:
     """Fine-tune a pretrained encoder on a target.
 
     Args:
         target: name of the target.
-        encoder: name of the encoder, for instance `imagenet`.
+        name: of the encoder, for instance `imagenet`.
+        encoder: catalog name of it.
     """
-    return _pipeline(nodes.fine_tune, target, encoder)
+    return _pipeline(nodes.fine_tune, target, name, encoder)
 
 
-def create_baseline_pipeline(target: str) -> Pipeline:
-    """Train the architecture of the encoder `random` from random weights on a target.
+def create_baseline_pipeline(target: str, name: str, encoder: str) -> Pipeline:
+    """Train the architecture of an untrained encoder from random weights on a target.
 
     Args:
         target: name of the target.
+        name: of the encoder, for instance `random`.
+        encoder: catalog name of it.
     """
-    return _pipeline(nodes.from_scratch, target, "random")
+    return _pipeline(nodes.from_scratch, target, name, encoder)
 
 
-def _pipeline(function: Callable[..., Any], target: str, encoder: str) -> Pipeline:
-    here = f"fine_tuning.{target}.{encoder}"
+def _pipeline(function: Callable[..., Any], target: str, name: str, encoder: str) -> Pipeline:
+    here = f"fine_tuning.{target}.{name}"
     return Pipeline(
         [
             Node(
@@ -38,7 +41,7 @@ def _pipeline(function: Callable[..., Any], target: str, encoder: str) -> Pipeli
                     f"ingestion.{target}.target_images",
                     f"ingestion.{target}.splits",
                     f"ingestion.{target}.draws",
-                    f"representation.{target}.{encoder}.encoder",
+                    encoder,
                     f"{here}.checkpoints",
                     "params:fine_tuning",
                     "params:compute",

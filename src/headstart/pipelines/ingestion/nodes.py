@@ -28,10 +28,10 @@ def decode_target(
 
 
 def decode_source(
-    target: str, raw: RawImages, parameters: IngestionParameters, compute: ComputeParameters
+    source: str, raw: RawImages, parameters: IngestionParameters, compute: ComputeParameters
 ) -> Iterator[ImageChunk]:
     """The source's images, decoded once."""
-    return _decode(raw, parameters, compute, f"{target}: decode source")
+    return _decode(raw, parameters, compute, f"{source}: decode source")
 
 
 def screen_images(
@@ -66,8 +66,42 @@ def screen_images(
     return rows, quarantine[["target", "role", "path", "reason"]].astype("str"), counts
 
 
+def screen_source(source: str, images: ImageStore) -> pd.DataFrame:
+    """What was set aside of a source that is no target's own."""
+    aside = images.rejected.assign(target=source, role="source")
+    return aside[["target", "role", "path", "reason"]].astype("str")
+
+
+def choose_source_rows(
+    source: str,
+    images: ImageStore,
+    quarantine: pd.DataFrame,
+    parameters: IngestionParameters,
+    *targets: pd.DataFrame,
+) -> pd.DataFrame:
+    """The images to learn from of a source that is no target's own.
+
+    Args:
+        source: its name.
+        images: its images.
+        quarantine: what was set aside, of all targets and sources.
+        parameters: largest share that may be.
+        targets: the good rows of each target; images that are equal to one of these are left out.
+
+    Returns:
+        Column row.
+
+    Raises:
+        HeadstartError: too much was set aside.
+    """
+    read = {"read": {"source": len(images.index) + len(images.rejected)}}
+    _refuse_bad(source, quarantine, read, parameters.max_bad_share)
+    kept = without(images.index, {digest for table in targets for digest in table["digest"]})
+    return pd.DataFrame({"row": kept})
+
+
 def join_quarantine(*tables: pd.DataFrame) -> pd.DataFrame:
-    """What was set aside, of all targets."""
+    """What was set aside, of all targets and sources."""
     return pd.concat(tables, ignore_index=True)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from kedro.pipeline import Node, Pipeline
 
-from headstart.pipelines.binding import for_target
+from headstart.pipelines.binding import bind, for_target
 from headstart.pipelines.ingestion import nodes
 
 
@@ -31,7 +31,7 @@ def create_pipeline(target: str, has_source: bool) -> Pipeline:
     if has_source:
         decoding.append(
             Node(
-                for_target(nodes.decode_source, target),
+                bind(nodes.decode_source, source=target),
                 inputs=[f"{target}.source", "params:ingestion", "params:compute"],
                 outputs=f"{here}.source_images",
                 name="decode_source",
@@ -72,17 +72,58 @@ def create_pipeline(target: str, has_source: bool) -> Pipeline:
     )
 
 
-def create_quarantine_pipeline(targets: Sequence[str]) -> Pipeline:
-    """Join what was set aside of all targets.
+def create_source_pipeline(source: str, targets: Sequence[str]) -> Pipeline:
+    """Decode a source that is no target's own, and keep the targets' images out of it.
 
     Args:
+        source: its name; its images are the catalog entry `<source>.source`.
         targets: names of the targets.
+    """
+    here = f"ingestion.{source}"
+    images, rows = f"ingestion.images.{source}", f"ingestion.labels.{source}"
+    return Pipeline(
+        [
+            Node(
+                bind(nodes.decode_source, source=source),
+                inputs=[f"{source}.source", "params:ingestion", "params:compute"],
+                outputs=f"{here}.source_images",
+                name="decode_source",
+                namespace=images,
+            ),
+            Node(
+                bind(nodes.screen_source, source=source),
+                inputs=f"{here}.source_images",
+                outputs=f"{here}.quarantine",
+                name="screen",
+                namespace=images,
+            ),
+            Node(
+                bind(nodes.choose_source_rows, source=source),
+                inputs=[
+                    f"{here}.source_images",
+                    "quarantine",
+                    "params:ingestion",
+                    *(f"ingestion.{target}.screened" for target in targets),
+                ],
+                outputs=f"{here}.source_rows",
+                name="choose_rows",
+                namespace=rows,
+            ),
+        ]
+    )
+
+
+def create_quarantine_pipeline(read: Sequence[str]) -> Pipeline:
+    """Join what was set aside of all targets and sources.
+
+    Args:
+        read: names of the targets, and of the sources that are no target's own.
     """
     return Pipeline(
         [
             Node(
                 nodes.join_quarantine,
-                inputs=[f"ingestion.{target}.quarantine" for target in targets],
+                inputs=[f"ingestion.{name}.quarantine" for name in read],
                 outputs="quarantine",
                 name="join_quarantine",
                 namespace="ingestion",

@@ -13,7 +13,7 @@ def create_hand_over_pipeline(target: str, encoders: Sequence[str]) -> Pipeline:
 
     Args:
         target: name of the target.
-        encoders: names of all representations that may be recommended.
+        encoders: catalog names of the encoders of all representations that may be recommended.
     """
     here = f"ingestion.{target}"
     return Pipeline(
@@ -30,7 +30,7 @@ def create_hand_over_pipeline(target: str, encoders: Sequence[str]) -> Pipeline:
                     "params:probing",
                     "params:fine_tuning",
                     "params:compute",
-                    *(f"representation.{target}.{name}.encoder" for name in encoders),
+                    *encoders,
                 ],
                 outputs=f"models.{target}",
                 name="hand_over",

@@ -7,7 +7,12 @@ from typing import Any
 import pandas as pd
 from tqdm import tqdm
 
-from headstart.learning.fits import prediction_table, score_table
+from headstart.learning.fits import (
+    PREDICTION_COLUMNS,
+    SCORE_COLUMNS,
+    prediction_table,
+    score_table,
+)
 from headstart.learning.splits import classes_and_test, draws_of
 from headstart.pipelines.probing.parameters import ProbingParameters
 
@@ -61,6 +66,8 @@ def _fit_all(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     target = str(splits["target"].iloc[0])
     labels, test = classes_and_test(splits, len(features.values))
+    if features.left_out:
+        return pd.DataFrame(columns=SCORE_COLUMNS), pd.DataFrame(columns=PREDICTION_COLUMNS)
     scores, predictions = [], []
     bar = tqdm(list(draws_of(draws)), desc=f"{target}: {method} on {features.name}", unit="fit")
     for draw in bar:

@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from headstart.learning.configuration import Parameters
+from headstart.learning.pretext.parameters import ViewParameters
 
 
 class PixelsParameters(Parameters):
@@ -28,20 +29,6 @@ class PcaParameters(Parameters):
     size: int = Field(ge=1)
     components: int = Field(ge=1)
     max_rows: int | None = Field(ge=1)
-    seed: int = Field(ge=0)
-
-
-class RandomParameters(Parameters):
-    """An untrained network.
-
-    Attributes:
-        architecture: a key of `headstart.learning.encoders.ARCHITECTURES`.
-        image_size: pixels a side that it is fed; null: images as they are stored.
-        seed: of the weights.
-    """
-
-    architecture: str
-    image_size: int | None = Field(ge=1)
     seed: int = Field(ge=0)
 
 
@@ -71,19 +58,33 @@ class MapParameters(Parameters):
     seed: int = Field(ge=0)
 
 
+class QualityParameters(Parameters):
+    """What a representation is like, apart from what it is used for.
+
+    Attributes:
+        images: development images that it is measured on, at most.
+        views: two of these of one image should look alike to it.
+        seed: draws the images and the views.
+    """
+
+    images: int = Field(ge=2)
+    views: ViewParameters
+    seed: int = Field(ge=0)
+
+
 class RepresentationParameters(Parameters):
     """`representation` in `conf/base/parameters_representation.yml`.
 
     Attributes:
-        pixels: of the encoder of that name, as are pca, random and imagenet.
+        pixels: of the encoder of that name, as are pca and imagenet.
         pca: see `PcaParameters`.
-        random: see `RandomParameters`.
         imagenet: see `ImagenetParameters`.
         map: see `MapParameters`.
+        quality: see `QualityParameters`.
     """
 
     pixels: PixelsParameters
     pca: PcaParameters
-    random: RandomParameters
     imagenet: ImagenetParameters
     map: MapParameters
+    quality: QualityParameters

@@ -1,0 +1,69 @@
+"""What pretext tasks saw and said: pictures and captions in one safetensors file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kedro.io import AbstractDataset
+
+from headstart.datasets.tensors import read_arrays, write_arrays
+
+if TYPE_CHECKING:
+    from headstart.learning.pretext.task import Examples
+
+
+class PretextExamplesDataset(AbstractDataset["list[Examples]", "list[Examples]"]):
+    """A list of `headstart.learning.pretext.task.Examples`, the captions in the file's header.
+
+    Args:
+        filepath: the file.
+        metadata: ignored here, for plugins.
+    """
+
+    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None):
+        self._filepath = Path(filepath)
+        self.metadata = metadata
+
+    def save(self, data: list[Examples]) -> None:
+        """Write pictures and captions."""
+        arrays = {
+            f"{i}/{k}/{column}": picture
+            for i, some in enumerate(data)
+            for k, example in enumerate(some.examples)
+            for column, picture in enumerate(example.pictures)
+        }
+        facts = [
+            {
+                "source": some.source,
+                "task": some.task,
+                "captions": [e.captions for e in some.examples],
+            }
+            for some in data
+        ]
+        write_arrays(self._filepath, arrays, {"examples": facts})
+
+    def load(self) -> list[Examples]:
+        """Read pictures and captions."""
+        from headstart.learning.pretext.task import Example, Examples
+
+        arrays, facts = read_arrays(self._filepath)
+        return [
+            Examples(
+                some["source"],
+                some["task"],
+                [
+                    Example(
+                        [arrays[f"{i}/{k}/{column}"] for column in range(len(captions))], captions
+                    )
+                    for k, captions in enumerate(some["captions"])
+                ],
+            )
+            for i, some in enumerate(facts["examples"])
+        ]
+
+    def _exists(self) -> bool:
+        return self._filepath.is_file()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": self._filepath}
