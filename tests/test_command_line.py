@@ -68,6 +68,10 @@ def test_more_shots_than_labels(kedro, project):
         ("represntations=pca", ["represntations", "representations"]),
         ("fine_tuning.seed=3", ["fine_tuning", "seed"]),
         ("compute.precision=fp8", ["compute", "precision", "fp8"]),
+        ("pretraining.sources.colorization=paintings", ["'paintings.source'", "catalog"]),
+        ("pretraining.sources.colorisation=photographs", ["colorisation", "Known: rotation"]),
+        ("pretraining.rotaton.seed=1", ["rotaton"]),
+        ("representations=rotaton", ["did you mean 'rotation'"]),
         ("targets=my parts", ["my parts", "underscores"]),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -45,7 +46,16 @@ def test_a_run_leaves_results_leaderboard_and_report(test_run):
         "fine_tune",
         "from_scratch",
     }
-    assert set(results["representation"]) == {"pixels", "pca", "random", "imagenet"}
+    pretext = {"rotation", "jigsaw", "colorization", "inpainting", "contrastive"}
+    others = {"pixels", "pca", "random", "imagenet", "imagenet_untrained"}
+    assert set(results["representation"]) == pretext | others
+    scores = pd.read_parquet(test_run / REPORTING / "pretext_scores.parquet")
+    assert scores["task"].tolist()[0] == "rotation"
+    assert set(scores["task"]) == pretext | {"supervised"}
+    # Faces have no source with labels of its own.
+    assert scores.loc[scores["left_out"].notna(), "task"].tolist() == ["supervised"]
+    qualities = pd.read_parquet(test_run / REPORTING / "qualities.parquet")
+    assert set(qualities["representation"]) == (pretext | others) - {"imagenet_untrained"}
     assert results["value"].notna().all()
     assert (results.groupby(["representation", "method", "shots", "metric"], dropna=False)["seed"]
             .nunique() == 2).all()  # fmt: skip
@@ -98,8 +108,22 @@ def test_a_changed_parameter_reruns_its_stage_and_what_depends_on_it(kedro, fini
     assert done.returncode == 0, done.stderr
     assert "probing.faces.imagenet.nearest_neighbors (parameter probing changed)" in done.stdout
     assert "evaluation.collect_scores" in done.stdout
-    for untouched in ("ingestion.", "representation.", "fine_tuning."):
+    for untouched in ("ingestion.", "representation.", "fine_tuning.", "pretraining."):
         assert untouched not in done.stdout
+
+
+def test_a_pretext_tasks_learning_rate_reruns_it_and_what_depends_on_it(kedro, finished):
+    done = kedro(
+        *(finished, "run", "--env", "test", "--params"),
+        "pretraining.jigsaw.training.learning_rate=0.001",
+    )
+    assert done.returncode == 0, done.stderr
+    ran = {line.split()[1] for line in done.stdout.splitlines() if re.match(r"\d+/\d+ ", line)}
+    assert "pretraining.faces.jigsaw.pretrain" in ran
+    assert "fine_tuning.faces.jigsaw.fine_tune" in ran
+    for stage in ("pretraining.faces", "representation.faces", "probing.faces"):
+        others = {name for name in ran if name.startswith(stage)}
+        assert all(name.startswith(f"{stage}.jigsaw.") for name in others), others
 
 
 def test_a_damaged_feature_file_is_noticed_and_made_again(kedro, finished):

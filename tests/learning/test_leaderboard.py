@@ -169,3 +169,24 @@ def test_a_fit_becomes_one_row_a_metric_and_split():
     assert scores.loc[("test", "accuracy"), "value"] == 1.0
     assert scores.loc[("test", "nll"), "value"] == pytest.approx(-np.log(0.8))
     assert scores["shots"].isna().all()
+
+
+def test_a_gain_is_against_the_same_architecture_from_scratch():
+    results = table(
+        rows("random", "from_scratch", 5, [0.5, 0.6]),
+        rows("imagenet_untrained", "from_scratch", 5, [0.2, 0.4]),
+        rows("imagenet", "linear_probe", 5, [0.7, 0.9]),
+        rows("rotation", "linear_probe", 5, [0.7, 0.9]),
+        rows("pixels", "linear_probe", 5, [0.7, 0.9]),
+    )
+    board = leaderboard(results).set_index(["representation", "method"])
+    assert board.loc[("imagenet", "linear_probe"), "baseline"] == "imagenet_untrained"
+    assert board.loc[("imagenet", "linear_probe"), "gain"] == pytest.approx(0.5)
+    for other in ("rotation", "pixels"):
+        assert board.loc[(other, "linear_probe"), "baseline"] == "random"
+        assert board.loc[(other, "linear_probe"), "gain"] == pytest.approx(0.25)
+    assert board.loc[("random", "from_scratch"), "baseline"] is None
+    answer = recommend(results.assign(chosen="{}"), leaderboard(results))["birds"]
+    assert answer["best_scratch"] == {"representation": "random", "mean": pytest.approx(0.55)}
+    if answer["representation"] == "imagenet":
+        assert "the best one from scratch is random, 0.550" in answer["reason"]

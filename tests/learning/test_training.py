@@ -214,6 +214,52 @@ def test_one_example_that_does_not_fit_is_an_error() -> None:
         train(*(network(), never, data()), parameters=parameters(), compute=COMPUTE, seed=0)
 
 
+def test_a_loss_that_compares_all_of_a_batch_is_never_cut() -> None:
+    sizes: list[int] = []
+
+    def compared(model: nn.Module, batch: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+        sizes.append(len(batch[0]))
+        return squared_error(model, batch)
+
+    compute = COMPUTE.model_copy(update={"gradient_accumulation": 4})
+    train(
+        *(network(), compared, data(16)),
+        parameters=parameters(batch_size=8),
+        compute=compute,
+        seed=0,
+        divisible=False,
+    )
+    assert set(sizes) == {8}
+
+    def too_large(model: nn.Module, batch: Any) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(HeadstartError, match=r"batch of 8 does not fit.*training\.batch_size"):
+        train(
+            *(network(), too_large, data(16)),
+            parameters=parameters(batch_size=8),
+            compute=COMPUTE,
+            seed=0,
+            divisible=False,
+        )
+
+
+def test_without_a_validation_loss_the_last_weights_are_kept() -> None:
+    scored = network()
+    result = train(
+        *(scored, squared_error, data()),
+        parameters=parameters(),
+        compute=COMPUTE,
+        seed=0,
+        evaluate=lambda _: {"heldout_loss": 1.0},
+    )
+    plain = network()
+    train(*(plain, squared_error, data()), parameters=parameters(), compute=COMPUTE, seed=0)
+    assert torch.equal(weights(scored), weights(plain))
+    assert "heldout_loss" in set(result.history["name"])
+    assert result.best_step == result.steps
+
+
 def test_other_runtime_errors_are_not_taken_for_memory() -> None:
     def broken(model: nn.Module, batch: Any) -> torch.Tensor:
         raise RuntimeError("shapes cannot be multiplied")

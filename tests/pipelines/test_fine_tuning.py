@@ -97,8 +97,8 @@ def function(pipeline: Pipeline) -> Any:
 @pytest.mark.parametrize(
     ("pipeline", "method"),
     [
-        (create_pipeline("noise", "imagenet"), "fine_tune"),
-        (create_baseline_pipeline("noise"), "from_scratch"),
+        (create_pipeline("noise", "imagenet", "encoder"), "fine_tune"),
+        (create_baseline_pipeline("noise", "random", "encoder"), "from_scratch"),
     ],
 )
 def test_every_number_of_shots_and_seed_is_fitted(
@@ -124,7 +124,7 @@ def test_every_number_of_shots_and_seed_is_fitted(
 def test_a_run_that_was_killed_does_not_do_finished_fits_again(
     inputs: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = function(create_pipeline("noise", "imagenet"))
+    run = function(create_pipeline("noise", "imagenet", "encoder"))
     real, done = fine_tune.fit_network, []
 
     def killed_at_the_third(*arguments: Any, **named: Any) -> Any:
@@ -149,7 +149,7 @@ def test_a_run_that_was_killed_does_not_do_finished_fits_again(
 def test_workers_give_the_same_tables(inputs: dict[str, Any]) -> None:
     inputs["encoder"] = encoders.random_network("efficientnet_lite0", 32, seed=0)
     inputs["draws"] = inputs["draws"][inputs["draws"]["shots"] == 1]
-    run = function(create_pipeline("noise", "imagenet"))
+    run = function(create_pipeline("noise", "imagenet", "encoder"))
     two = COMPUTE.model_copy(update={"parallel_fits": 2})
     one_by_one = run(**{**inputs, "checkpoints": None})
     side_by_side = run(**{**inputs, "compute": two})
@@ -158,7 +158,7 @@ def test_workers_give_the_same_tables(inputs: dict[str, Any]) -> None:
 
 
 def test_the_pipelines_read_and_write_their_own_namespace() -> None:
-    tuned = create_pipeline("cells", "imagenet")
+    tuned = create_pipeline("cells", "imagenet", "representation.cells.imagenet.encoder")
     assert {n.name for n in tuned.nodes} == {"fine_tuning.cells.imagenet.fine_tune"}
     assert tuned.inputs() == {
         "ingestion.cells.target_images",
@@ -172,7 +172,7 @@ def test_the_pipelines_read_and_write_their_own_namespace() -> None:
     assert tuned.outputs() == {
         f"fine_tuning.cells.imagenet.{table}" for table in ("scores", "predictions", "history")
     }
-    baseline = create_baseline_pipeline("cells")
+    baseline = create_baseline_pipeline("cells", "random", "representation.cells.random.encoder")
     assert {n.name for n in baseline.nodes} == {"fine_tuning.cells.random.from_scratch"}
     assert "representation.cells.random.encoder" in baseline.inputs()
     assert tuned.outputs().isdisjoint(baseline.outputs())
@@ -189,3 +189,21 @@ def test_the_default_parameters_are_valid_and_misspelt_ones_refused() -> None:
     misspelt["fine_tune"]["training"]["learning_rat"] = 0.1
     with pytest.raises(ValidationError, match="learning_rat"):
         FineTuningParameters.model_validate(misspelt)
+
+
+def test_an_encoder_that_was_left_out_gives_no_row(inputs: dict[str, Any]) -> None:
+    config = {"name": "colorization", "kind": "left_out", "left_out": "gray"}
+    inputs["encoder"] = encoders.Encoder(config, {})
+    tables = function(create_pipeline("noise", "colorization", "encoder"))(**inputs)
+    assert [len(table) for table in tables] == [0, 0, 0]
+    assert "chosen" in tables[0].columns
+
+
+def test_single_encoders_may_have_more_seeds(inputs: dict[str, Any]) -> None:
+    inputs["parameters"] = parameters().model_copy(
+        update={"seeds": 1, "seeds_all": 1, "seeds_of": {"random": 3}}
+    )
+    scores, _, _ = function(create_pipeline("noise", "random", "encoder"))(**inputs)
+    few, all_labels = (scores[scores["shots"].isna() == wanted] for wanted in (False, True))
+    assert few["seed"].nunique() == 3
+    assert all_labels["seed"].nunique() == 1

@@ -19,7 +19,11 @@ from pydantic import ValidationError
 from headstart.errors import HeadstartError
 from headstart.learning.configuration import ComputeParameters
 from headstart.learning.images import RawImages
-from headstart.pipelines.ingestion import create_pipeline, create_quarantine_pipeline
+from headstart.pipelines.ingestion import (
+    create_pipeline,
+    create_quarantine_pipeline,
+    create_source_pipeline,
+)
 from headstart.pipelines.ingestion.nodes import decode_target
 from headstart.pipelines.ingestion.parameters import DrawParameters, IngestionParameters
 
@@ -94,6 +98,37 @@ def parts(tmp_path: Path) -> Path:
         save(i, root / "ok" / f"{i:02}.png")
         save(100 + i, root / "nok" / f"{i:02}.png")
     return root
+
+
+def test_a_named_source_keeps_out_what_a_target_shows(
+    parts: Path, run: Run, tmp_path: Path
+) -> None:
+    photographs = tmp_path / "raw" / "photographs"
+    for i in range(6):
+        save(700 + i, photographs / f"{i}.png")
+    for image in sorted((parts / "ok").iterdir())[:2]:  # the target's own, under other names
+        (photographs / f"copy_of_{image.name}").write_bytes(image.read_bytes())
+    (photographs / "empty.png").write_bytes(b"")
+    found = entries(tmp_path)
+    found["photographs.source"] = {
+        **found["{target}.source"],
+        "filepath": str(photographs),
+        "labelled": False,
+    }
+    catalog = DataCatalog.from_config(found)
+    catalog["params:ingestion"] = IngestionParameters(**SETTINGS)
+    catalog["params:draws"] = DrawParameters(**DRAWS)
+    catalog["params:compute"] = ComputeParameters(progress=False, decoding_threads=2)
+    both = create_pipeline("parts", False) + create_source_pipeline("photographs", ["parts"])
+    both += create_quarantine_pipeline(["parts", "photographs"])
+    SequentialRunner().run(both, catalog)
+    store = catalog["ingestion.photographs.source_images"].load()
+    kept = catalog["ingestion.photographs.source_rows"].load()["row"]
+    assert store.index["path"].iloc[kept].tolist() == [f"{i}.png" for i in range(6)]
+    aside = catalog["quarantine"].load()
+    assert aside[["target", "role", "path"]].to_numpy().tolist() == [
+        ["photographs", "source", "empty.png"]
+    ]
 
 
 def test_good_images_become_splits_and_draws(parts: Path, run: Run) -> None:

@@ -14,12 +14,19 @@ from kedro.runner import SequentialRunner
 from pydantic import ValidationError
 
 from headstart.learning.configuration import ComputeParameters
+from headstart.learning.encoders import Encoder
 from headstart.learning.images import ImageStore
+from headstart.learning.pretext.parameters import NetworkParameters
 from headstart.pipelines.representation import create_pipeline
 from headstart.pipelines.representation.parameters import RepresentationParameters
 
 CONF = Path(__file__).parents[2] / "conf" / "base" / "parameters_representation.yml"
-ENCODERS = ["pixels", "pca", "random", "imagenet"]
+ENCODERS = ["pixels", "pca", "random", "imagenet", "rotation"]
+NETWORK = NetworkParameters(architecture="efficientnet_lite0", image_size=None, seed=0)
+
+
+def catalog_names(*encoders: str) -> dict[str, str]:
+    return {name: f"representation.parts.{name}.encoder" for name in encoders}
 
 
 def parameters(**changes: object) -> RepresentationParameters:
@@ -60,12 +67,15 @@ class Kept(AbstractDataset[Any, Any]):
         return {}
 
 
-def test_every_encoder_has_a_namespace_with_its_three_nodes():
-    pipeline = create_pipeline("parts", ENCODERS, ENCODERS, has_source=True)
+def test_every_encoder_has_a_namespace_with_its_nodes():
+    pretrained = {"rotation": "pretraining.parts.rotation.encoder"}
+    names = catalog_names("pixels", "pca", "random", "imagenet") | pretrained
+    pipeline = create_pipeline("parts", names, ENCODERS, "ingestion.parts.source_images")
     assert {node.name for node in pipeline.nodes} == {
         f"representation.parts.{name}.{node}"
         for name in ENCODERS
-        for node in ("encoder", "extract", "map")
+        for node in ("encoder", "extract", "map", "measure")
+        if (name, node) != ("rotation", "encoder")  # the pretraining stage makes it
     }
     assert pipeline.inputs() == {
         "ingestion.parts.target_images",
@@ -73,14 +83,19 @@ def test_every_encoder_has_a_namespace_with_its_three_nodes():
         "ingestion.parts.source_rows",
         "ingestion.parts.splits",
         "pretrained.imagenet",
+        "pretraining.parts.rotation.encoder",
+        "params:pretraining.network",
         "params:representation",
         "params:compute",
     }
-    assert pipeline.outputs() == {f"representation.parts.{name}.map" for name in ENCODERS}
+    assert pipeline.outputs() == {
+        f"representation.parts.{name}.{table}" for name in ENCODERS for table in ("map", "quality")
+    }
 
 
 def test_an_encoder_that_is_only_trained_is_not_extracted():
-    pipeline = create_pipeline("parts", ["pixels", "random"], ["pixels"], has_source=False)
+    names = catalog_names("pixels", "random")
+    pipeline = create_pipeline("parts", names, ["pixels"], "ingestion.parts.target_images")
     assert {n.name for n in pipeline.only_nodes_with_namespaces(
         ["representation.parts.random"]
     ).nodes} == {"representation.parts.random.encoder"}  # fmt: skip
@@ -101,12 +116,17 @@ def test_it_runs(has_source):
             "params:representation": MemoryDataset(
                 parameters(pca={"size": 8, "components": 4, "max_rows": None, "seed": 0})
             ),
+            "params:pretraining.network": MemoryDataset(NETWORK),
             "params:compute": MemoryDataset(ComputeParameters(device="cpu", progress=False)),
         }
     )
-    pipeline = create_pipeline("parts", names, names, has_source)
-    for name in names:
-        for kind in ("encoder", "features", "map"):
+    images_of_source = f"ingestion.parts.{'source' if has_source else 'target'}_images"
+    absent = Encoder({"name": "rotation", "kind": "left_out", "left_out": "no reason"}, {})
+    catalog["pretraining.parts.rotation.encoder"] = MemoryDataset(absent)
+    encoders = catalog_names(*names) | {"rotation": "pretraining.parts.rotation.encoder"}
+    pipeline = create_pipeline("parts", encoders, [*names, "rotation"], images_of_source)
+    for name in [*names, "rotation"]:
+        for kind in ("encoder", "features", "map", "quality"):
             catalog[f"representation.parts.{name}.{kind}"] = Kept()
     SequentialRunner().run(pipeline, catalog)
     for name, width in (("pixels", 1024), ("pca", 4), ("random", 1280)):
@@ -118,6 +138,15 @@ def test_it_runs(has_source):
         mapped = catalog.load(f"representation.parts.{name}.map")
         assert set(mapped["row"]) == set(range(20))
         assert set(mapped["representation"]) == {name}
+        (quality,) = catalog.load(f"representation.parts.{name}.quality").itertuples()
+        assert (quality.target, quality.representation) == ("parts", name)
+        assert (quality.dimension, quality.images) == (width, 15)
+        assert 1 <= quality.effective_rank <= 14
+
+    # An encoder that could not be made has no features, no map and no quality.
+    assert catalog.load("representation.parts.rotation.features").values.shape == (20, 0)
+    assert catalog.load("representation.parts.rotation.map").empty
+    assert catalog.load("representation.parts.rotation.quality").empty
 
     # The components are those of the source, where there is one, and of the given rows alone.
     from headstart.learning.encoders import fit_pca
@@ -137,7 +166,7 @@ def test_misspelled_and_senseless_parameters_are_refused_by_name():
         parameters(rotation={})
 
 
-@pytest.mark.parametrize("stage", ["representation", "probing"])
+@pytest.mark.parametrize("stage", ["representation", "probing", "pretraining"])
 def test_building_the_pipelines_imports_nothing_heavy(stage):
     code = (
         f"import sys, headstart.pipelines.{stage} as stage; "

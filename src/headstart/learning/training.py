@@ -417,8 +417,8 @@ class _Training:
             if not self.divisible:
                 raise HeadstartError(
                     f"{self.description}: a batch of {len(indices)} does not fit into the memory "
-                    f"of '{self.accelerator.device}', and its loss compares all of the batch, so it "
-                    f"cannot be cut; lower its training.batch_size (it is "
+                    f"of '{self.accelerator.device}', and its loss compares all of the batch, so "
+                    f"it cannot be cut; lower its training.batch_size (it is "
                     f"{self.parameters.batch_size}) or its image_size."
                 )
             if self.progress.micro_batches >= len(indices):

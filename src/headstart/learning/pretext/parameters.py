@@ -99,7 +99,7 @@ class JigsawParameters(PretextParameters):
     """
 
     permutations: int = Field(ge=2, le=1000)
-    gap: float = Field(ge=0, lt=0.8)
+    gap: float = Field(ge=0, lt=0.5)
     hidden: int = Field(ge=1)
 
 

@@ -1,4 +1,4 @@
-"""What the report says of pretraining: what each pretext task saw, how well it did, what it cost."""
+"""What the report says of pretraining: what each task saw, how well it did, what it cost."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ QUESTIONS = {
 }
 OPEN_PICTURES = 6  # of a task; examples beyond these are folded away
 UNTRAINED = "random"
+BOUNDS = ("mean", "low", "high")
 
 
 def pretext_sources(
@@ -46,8 +47,8 @@ def pretext_sources(
         plots: id -> variants of a figure; the learning curves are added.
 
     Returns:
-        For each source its name, whether it is one target's own, the tasks that ran (`tasks`), those
-        that could not (`left_out`), and how its `curves` are called.
+        For each source its name, whether it is one target's own, the tasks that ran (`tasks`),
+        those that could not (`left_out`), and how its `curves` are called.
     """
     targets = list(dict.fromkeys(board["target"]))
     sources = []
@@ -144,17 +145,16 @@ def _reached(
     """The linear probe on the encoder, and on the same network untrained, for each target."""
     reached = []
     for target in targets:
-        probes = probe_scores(board, target, metric).set_index("representation")
-        if task in probes.index:
-            own = probes.loc[task]
+        probes = probe_scores(board, target, metric)
+        rows = {str(row["representation"]): row for _, row in probes.iterrows()}
+        if task in rows:
+            untrained = rows.get(UNTRAINED)
             reached.append(
                 {
                     "target": target,
-                    "shots": own["shots"],
-                    "score": own[["mean", "low", "high"]].tolist(),
-                    "untrained": probes.loc[UNTRAINED, ["mean", "low", "high"]].tolist()
-                    if UNTRAINED in probes.index
-                    else None,
+                    "shots": rows[task]["shots"],
+                    "score": [rows[task][bound] for bound in BOUNDS],
+                    "untrained": None if untrained is None else [untrained[b] for b in BOUNDS],
                 }
             )
     return reached

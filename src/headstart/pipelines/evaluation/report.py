@@ -235,7 +235,8 @@ def compared_with(board: pd.DataFrame) -> str:
         return ""
     *few, most = sorted(against, key=lambda name: len(against[name]))
     parts = [
-        f"the {wording.network_name(name)} for {wording.listed(list(map(wording.words, against[name])))}"
+        f"the {wording.network_name(name)} for "
+        f"{wording.listed([wording.words(own) for own in against[name]])}"
         for name in few
     ]
     parts.append(f"the {wording.network_name(most)} for all others")

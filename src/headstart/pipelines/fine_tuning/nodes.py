@@ -39,7 +39,7 @@ def fine_tune(
     """
     return _fits(
         *(target, store, splits, draws, encoder, checkpoints, parameters.fine_tune),
-        seeds=(parameters.seeds, parameters.seeds_all),
+        seeds=(parameters.seeds_of.get(encoder.name, parameters.seeds), parameters.seeds_all),
         compute=compute,
         method="fine_tune",
     )
@@ -61,7 +61,7 @@ def from_scratch(
     """
     return _fits(
         *(target, store, splits, draws, encoder, checkpoints, parameters.from_scratch),
-        seeds=(parameters.seeds, parameters.seeds_all),
+        seeds=(parameters.seeds_of.get(encoder.name, parameters.seeds), parameters.seeds_all),
         compute=compute,
         method="from_scratch",
     )
