@@ -13,7 +13,10 @@ import pytest
 from headstart.learning import metrics
 from headstart.learning.fits import RESULT_COLUMNS
 from headstart.learning.leaderboard import leaderboard, recommend
+from headstart.learning.pretext.pretrain import SCORE_COLUMNS
+from headstart.learning.pretext.task import Example
 
+TASKS = ("rotation", "contrastive")
 PROBES = ("linear_probe", "nearest_neighbors")
 # (representation, method): share of what can be learned that it reaches with 1 and with all labels,
 # log10 of its training seconds, parameters that it trains
@@ -27,7 +30,11 @@ METHODS = {
     ("imagenet", "linear_probe"): (0.45, 0.84, -0.8, 2_562),
     ("imagenet", "nearest_neighbors"): (0.40, 0.72, -1.6, 0),
     ("imagenet", "fine_tune"): (0.35, 0.93, 1.5, 3_400_000),
-    ("random", "from_scratch"): (0.05, 0.68, 1.6, 3_400_000),
+    ("random", "from_scratch"): (0.05, 0.68, 1.6, 1_240_000),
+    ("imagenet_untrained", "from_scratch"): (0.03, 0.55, 1.9, 3_400_000),
+    ("rotation", "linear_probe"): (0.30, 0.70, -0.8, 514),
+    ("rotation", "fine_tune"): (0.28, 0.75, 1.2, 1_240_000),
+    ("contrastive", "linear_probe"): (0.33, 0.74, -0.8, 514),
 }
 
 
@@ -45,6 +52,10 @@ class Experiment:
     quarantine: pd.DataFrame
     summaries: dict[str, dict[str, Any]]
     environment: dict[str, Any]
+    qualities: pd.DataFrame
+    pretext_scores: pd.DataFrame
+    pretext_histories: pd.DataFrame
+    pretext_examples: dict[tuple[str, str], list[Example]]
 
     def arguments(self) -> dict[str, Any]:
         return dict(vars(self))
@@ -166,7 +177,50 @@ def make_experiment(
             "versions": {"headstart": "0.1.0", "torch": "2.15.0"},
             "configuration": {"seeds": seeds, "shots": shots, "fine_tune": {"steps": 60}},
         },
+        **_pretraining(list(classes), [r for r in TASKS if (r, "linear_probe") in methods], rng),
+        qualities=pd.DataFrame(
+            [
+                (target, r, 256, 200, *rng.uniform([5, 0.1, -3], [90, 0.9, -0.2]))
+                for target in classes
+                for r in sorted({r for r, method in methods if method in PROBES})
+            ],
+            columns=[
+                *["target", "representation", "dimension", "images"],
+                *["effective_rank", "alignment", "uniformity"],
+            ],
+        ),
     )
+
+
+def _pretraining(targets: list[str], tasks: list[str], rng: np.random.Generator) -> dict[str, Any]:
+    """What the pretraining stage leaves: every task on every target's source, one left out."""
+    scores, histories = [], []
+    examples: dict[tuple[str, str], list[Example]] = {}
+    for source in targets if tasks else []:
+        for i, task in enumerate(tasks):
+            row = {"source": source, "task": task, "score": "accuracy", "architecture": "resnet50"}
+            row |= {"value": 0.9 - 0.2 * i, "chance": 0.25, "loss": 0.5, "n_train": 900}
+            row |= {"n_heldout": 100, "steps": 300, "epochs": 21.3, "image_size": 48}
+            row |= {"total_parameters": 1_240_000, "train_seconds": 75.0}
+            scores.append({**row, "peak_memory_bytes": 10**8, "left_out": None})
+            for step in (10, 150, 300):
+                for name in ("train_loss", "train_score", "heldout_loss", "heldout_score"):
+                    value = 2.0 / step + rng.uniform(0, 0.01)
+                    histories.append((source, task, step, step // 15, name, value))
+            pictures = rng.integers(256, size=(4, 24, 24, 3), dtype=np.uint8)
+            captions = [f"{task} <{k}>" for k in range(4)]
+            examples[source, task] = [
+                Example([a, b], [caption, "said so"])
+                for a, b, caption in zip(pictures, pictures[::-1], captions, strict=True)
+            ]
+        scores.append({"source": source, "task": "supervised", "left_out": "it has no <labels>"})
+    return {
+        "pretext_scores": pd.DataFrame(scores, columns=list(SCORE_COLUMNS)).astype(SCORE_COLUMNS),
+        "pretext_histories": pd.DataFrame(
+            histories, columns=["source", "task", "step", "epoch", "name", "value"]
+        ),
+        "pretext_examples": examples,
+    }
 
 
 def _pictures(labels: np.ndarray, classes: int, rng: np.random.Generator) -> np.ndarray:

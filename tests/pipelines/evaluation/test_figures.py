@@ -48,6 +48,7 @@ def test_the_error_of_the_reliability_diagram_is_the_metric(experiment):
     board = experiment.leaderboard
     row = board[
         (board["target"] == "faces")
+        & (board["representation"] == "imagenet")
         & (board["method"] == "fine_tune")
         & (board["metric"] == "ece")
         & board["shots"].isna()
@@ -55,6 +56,7 @@ def test_the_error_of_the_reliability_diagram_is_the_metric(experiment):
     predictions = experiment.predictions
     fits = predictions[
         (predictions["target"] == "faces")
+        & (predictions["representation"] == "imagenet")
         & (predictions["method"] == "fine_tune")
         & predictions["shots"].isna()
     ]
@@ -68,8 +70,9 @@ def test_a_band_is_the_interval_of_the_leaderboard(experiment):
         (board["target"] == "solar_cells")
         & (board["metric"] == "accuracy")
         & (board["method"] == "from_scratch")
+        & (board["representation"] == "imagenet_untrained")  # the best method's own baseline
     ]
-    band, line = (t for t in figure.data if t.legendgroup == "random/from_scratch")
+    band, line = (t for t in figure.data if t.legendgroup == "imagenet_untrained/from_scratch")
     assert list(line.y) == pytest.approx(list(expected["mean"]))
     assert list(band.y)[:4] == pytest.approx(list(expected["high"]))
     assert list(band.y)[4:][::-1] == pytest.approx(list(expected["low"]))
@@ -81,7 +84,8 @@ def test_every_method_has_a_line_and_the_recommended_one_a_band(experiment):
     figure = figures.label_efficiency(experiment.leaderboard, "faces", "nll", recommended)
     lines = [t.legendgroup for t in figure.data if t.fill != "toself"]
     bands = {t.legendgroup for t in figure.data if t.fill == "toself"}
-    assert len(lines) == len(set(lines)) == 10
+    tried = experiment.leaderboard[["representation", "method"]].drop_duplicates()
+    assert len(lines) == len(set(lines)) == len(tried)
     assert {"/".join(recommended), "random/from_scratch"} <= bands
     assert len(bands) < 6
     assert "lower is better" in figure.layout.yaxis.title.text
@@ -175,8 +179,8 @@ def test_class_names_are_text_not_markup():
 def test_training_curves_show_losses_and_not_the_learning_rate(experiment):
     figure = figures.training_curves(experiment.histories, "faces")
     assert [a.text for a in figure.layout.annotations] == ["train loss", "validation loss"]
-    assert len(figure.data) == 2 * 2 * 3  # panels, methods, seeds
-    assert sum(t.showlegend is not False for t in figure.data) == 2
+    assert len(figure.data) == 2 * 4 * 3  # panels, methods, seeds
+    assert sum(t.showlegend is not False for t in figure.data) == 4
     one = figures.training_curves(experiment.histories, "faces", 1)
     assert list(one.data[0].y) != list(figure.data[0].y)
 
@@ -205,3 +209,34 @@ def test_figures_are_strict_json_of_modest_size(experiment):
             text = figure.to_json()
             json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
             assert len(text) < 200_000
+
+
+def test_pretext_curves_have_a_panel_a_task_and_held_out_beside_training(experiment):
+    for quantity in ("loss", "score"):
+        figure = figures.pretext_curves(experiment.pretext_histories, "faces", quantity)
+        assert len(figure.data) == 4  # two tasks, held-out and training
+        history = experiment.pretext_histories
+        expected = history[
+            (history["source"] == "faces")
+            & (history["task"] == "rotation")
+            & (history["name"] == f"heldout_{quantity}")
+        ]
+        line = next(t for t in figure.data if t.name == "held-out")
+        assert list(line.x) == expected["step"].tolist()
+        assert list(line.y) == pytest.approx(expected["value"].tolist())
+        titles = [a.text for a in figure.layout.annotations]
+        assert titles == ["rotation", "contrastive"]
+    nothing = figures.pretext_curves(experiment.pretext_histories, "elsewhere")
+    assert not nothing.data
+
+
+def test_at_first_each_representation_shows_its_best_method(experiment):
+    figure = figures.label_efficiency(experiment.leaderboard, "faces", "accuracy")
+    shown = {t.legendgroup for t in figure.data if t.visible is not False and t.fill != "toself"}
+    at_first = {
+        t.legendgroup for t in figure.data if t.visible in (None, True) and t.fill != "toself"
+    }
+    assert len(at_first) < len(shown)
+    names = {group.split("/")[0] for group in at_first}
+    assert names == set(experiment.leaderboard["representation"])
+    assert {"random/from_scratch", "imagenet_untrained/from_scratch"} <= at_first

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from headstart.pipelines.evaluation import report, wording
+from headstart.pipelines.evaluation.quality_table import quality_table, rank_correlations
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +23,9 @@ def without_scripts(page):
 def board(*rows):
     columns = ["representation", "method", "shots", "mean", "gain", "gain_low", "gain_high"]
     table = pd.DataFrame(rows, columns=columns).astype({"shots": "Int64"})
-    return table.assign(metric="accuracy", pairs=(table["method"] != "from_scratch") * 3)
+    compared = table["method"] != "from_scratch"
+    against = compared.map({True: "random", False: None})
+    return table.assign(metric="accuracy", pairs=compared * 3, baseline=against)
 
 
 BOARD = board(
@@ -54,10 +57,10 @@ def test_hurt_is_an_interval_above_zero_where_lower_is_better():
 
 def test_fewer_labels_is_the_first_number_that_reaches_the_baseline_with_all():
     beside = report.against_baseline(BOARD, "imagenet", "fine_tune", "accuracy")
-    assert list(beside["baseline"]) == [0.50, 0.60, 0.80]
+    assert list(beside["scratch"]) == [0.50, 0.60, 0.80]
     assert report.fewer_labels(beside, "accuracy")["shots"] == 5
     assert report.fewer_labels(beside.assign(mean=0.1), "accuracy") is None
-    assert report.fewer_labels(beside.assign(baseline=np.nan), "accuracy") is None
+    assert report.fewer_labels(beside.assign(scratch=np.nan), "accuracy") is None
 
 
 def answer(**changes):
@@ -192,7 +195,12 @@ def test_the_page_refers_to_nothing_outside_of_itself(page):
 
 def test_mistakes_are_pictures_with_both_names(page, experiment):
     text = without_scripts(page)
-    assert 12 < text.count('<img src="data:image/') <= 24
+    pretext = sum(
+        len(example.pictures)
+        for examples in experiment.pretext_examples.values()
+        for example in examples
+    )
+    assert 12 < text.count('<img src="data:image/') - pretext <= 24
     assert re.search(r'alt="faces/\d+\.png: is person \d\d, predicted person \d\d"', text)
 
 
@@ -221,7 +229,7 @@ def test_one_of_everything_and_nothing_of_the_rest_is_a_report(build):
     )
     text = without_scripts(report.render_report(**bare.arguments()))
     for words in (
-        "Train from scratch",
+        "Train the small network from scratch",
         "Transfer does not pay here",
         "No comparison with an interval",
         "No training history",
@@ -247,7 +255,8 @@ def test_two_hundred_classes_with_long_names_stay_a_modest_page(build):
 
 
 def test_rows_without_pictures_are_named(experiment):
-    text = without_scripts(report.render_report(**experiment.with_changes(images={}).arguments()))
+    bare = experiment.with_changes(images={}, pretext_examples={})
+    text = without_scripts(report.render_report(**bare.arguments()))
     assert "<img" not in text
     assert re.search(r"faces/\d+\.png", text)
 
@@ -315,3 +324,58 @@ def test_a_baseline_that_ran_out_of_steps_is_said_beside_the_gain(experiment):
     assert words not in report.render_report(
         **experiment.with_changes(histories=histories).arguments()
     )
+
+
+def test_every_pretext_task_is_shown_with_score_chance_and_pictures(page, experiment):
+    section = page.split('id="pretext"')[1].split("<h2")[0] if 'id="pretext"' in page else page
+    assert "Nobody cares for its" in section
+    assert "Accuracy 90% on 100 held-out images" in section
+    assert "would have 25%" in section
+    assert "300 steps, 21 passes over 900 images" in section
+    for (_, task), examples in experiment.pretext_examples.items():
+        for k in range(len(examples)):
+            assert f"{task} &lt;{k}&gt;" in section
+    assert "it has no &lt;labels&gt;" in section
+
+
+def test_a_task_that_learned_nothing_is_not_praised(experiment):
+    worse = experiment.pretext_scores.assign(value=0.25)
+    text = report.render_report(**experiment.with_changes(pretext_scores=worse).arguments())
+    assert "has learned nothing that holds for new images" in text
+    assert "has learned nothing that holds" not in page_of(experiment)
+
+
+def page_of(experiment):
+    return report.render_report(**experiment.arguments())
+
+
+def test_without_pretraining_there_is_no_section_of_it(experiment):
+    text = page_of(
+        experiment.with_changes(
+            pretext_scores=experiment.pretext_scores.iloc[:0],
+            pretext_histories=experiment.pretext_histories.iloc[:0],
+            pretext_examples={},
+            qualities=experiment.qualities.iloc[:0],
+        )
+    )
+    assert "What each pretext task sees" not in text
+    assert "Effective rank" not in text
+    assert "What each pretext task sees" in page_of(experiment)
+
+
+def test_qualities_stand_beside_the_probe(experiment):
+    table = quality_table(
+        experiment.qualities, experiment.leaderboard, "faces", "accuracy"
+    ).set_index("representation")
+    board = experiment.leaderboard
+    probe = board[
+        (board["target"] == "faces")
+        & (board["metric"] == "accuracy")
+        & (board["method"] == "linear_probe")
+        & board["shots"].isna()
+    ].set_index("representation")["mean"]
+    assert table["mean"].to_dict() == pytest.approx(probe.to_dict())
+    assert table["mean"].is_monotonic_decreasing
+    ranks = table[["uniformity", "mean"]].rank()
+    found = rank_correlations(table.reset_index(), "accuracy")["uniformity"]
+    assert found == pytest.approx(np.corrcoef(ranks.to_numpy().T)[0, 1])

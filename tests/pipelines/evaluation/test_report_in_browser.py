@@ -83,7 +83,7 @@ def visit(browser):
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 def test_every_plot_is_drawn_and_the_page_fits(visit, file, width, scheme):
     page = visit(file, width, scheme, touch=width < 400)
-    assert page.locator(".plot.js-plotly-plot").count() == page.locator(".plot").count() == 16
+    assert page.locator(".plot.js-plotly-plot").count() == page.locator(".plot").count() == 26
     assert page.evaluate(EVERY_PLOT_IS_DRAWN) == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.evaluate(SMALL_TEXTS) == []
@@ -109,12 +109,20 @@ def test_the_switches_change_what_is_drawn(visit, file):
 
     lines = page.locator("#target-0-labels .scatterlayer .trace")
     shown = lines.count()
-    button = page.locator('[data-plot="target-0-labels"][data-hides="imagenet/linear_probe"]')
+    buttons = page.locator('[data-plot="target-0-labels"][data-hides]')
+    at_first = page.locator('[data-plot="target-0-labels"][aria-pressed="true"]').first
+    hides = at_first.get_attribute("data-hides")
+    button = page.locator(f'[data-plot="target-0-labels"][data-hides="{hides}"]')
     button.click()
     assert button.get_attribute("aria-pressed") == "false"
     assert lines.count() < shown
     button.click()
     assert lines.count() == shown
+    # The other methods of a representation are drawn when they are asked for.
+    hidden = page.locator('[data-plot="target-0-labels"][aria-pressed="false"]')
+    assert 0 < hidden.count() < buttons.count()
+    hidden.first.click()
+    assert lines.count() > shown
 
     page.locator('[data-highlight="target-0"]').select_option("3")
     opacities = "paths => paths.map((p) => getComputedStyle(p).opacity)"
