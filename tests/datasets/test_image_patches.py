@@ -214,5 +214,5 @@ def test_the_photographs_of_the_default_run_are_in_color() -> None:
         chroma[rows].mean()
         for rows in chunk.rows.groupby(chunk.rows["path"].str.split("#").str[0]).indices.values()
     ]
-    assert len(by_photograph) == 8
+    assert len(by_photograph) == 7
     assert min(by_photograph) > 10

@@ -229,7 +229,7 @@ def test_one_of_everything_and_nothing_of_the_rest_is_a_report(build):
     )
     text = without_scripts(report.render_report(**bare.arguments()))
     for words in (
-        "Train the small network from scratch",
+        "Train the pretext network from scratch",
         "Transfer does not pay here",
         "No comparison with an interval",
         "No training history",
