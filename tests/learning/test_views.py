@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torchvision.transforms import RandomResizedCrop
 from torchvision.transforms.v2 import functional as tv
 
 from headstart.learning.pretext.parameters import ViewParameters
@@ -158,7 +159,15 @@ def test_crops_have_the_area_and_ratio_that_were_asked_for() -> None:
     v = draw_views(4000, 200, 200, chosen, torch.Generator().manual_seed(0))
     area = v.height * v.width / 200**2
     assert 0.24 < area.min() < 0.28
-    assert 0.55 < area.mean() < 0.63  # uniform but for large crops, which fit less often
+    picture = torch.empty(3, 200, 200)
+    torch.manual_seed(0)
+    theirs = [
+        RandomResizedCrop.get_params(picture, [0.25, 1.0], [1 / 1.5, 1.5])[2:] for _ in range(4000)
+    ]
+    sizes = torch.tensor(theirs, dtype=torch.float)
+    assert float(area.mean()) == pytest.approx(float(sizes.prod(1).mean()) / 200**2, abs=0.015)
+    spread = (sizes[:, 1] / sizes[:, 0]).log().std()
+    assert float((v.width / v.height).log().std()) == pytest.approx(float(spread), abs=0.01)
     ratio = v.width / v.height
     assert ratio.max() < 1.53
     assert ratio.min() > 1 / 1.53

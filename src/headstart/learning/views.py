@@ -238,7 +238,8 @@ def _jitter(
     x.mul_(contrast).add_((1 - contrast) * mean).clamp_(0, 1)
     if x.shape[1] == 1:
         return x
-    x.mul_(saturation).add_(_luma(x).mul_(1 - saturation)).clamp_(0, 1)
+    gray = _luma(x).mul_(1 - saturation)  # before the colors change
+    x.mul_(saturation).add_(gray).clamp_(0, 1)
     return _shift_hue(x, hue)
 
 

@@ -193,6 +193,7 @@ def test_what_is_missing_is_said(experiment):
         (figures.calibration(nothing, "no"), "No predictions"),
         (figures.representation_map(nothing, "no"), "No map"),
         (figures.training_curves(nothing, "no"), "No training history"),
+        (figures.pretext_curves(experiment.pretext_histories, "no"), "No pretraining history"),
     ):
         assert figure.layout.annotations[0].text == words
 
@@ -205,6 +206,7 @@ def test_figures_are_strict_json_of_modest_size(experiment):
             figures.calibration(experiment.predictions, target),
             figures.representation_map(experiment.maps, target),
             figures.training_curves(experiment.histories, target),
+            figures.pretext_curves(experiment.pretext_histories, target),
         ):
             text = figure.to_json()
             json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
@@ -226,8 +228,13 @@ def test_pretext_curves_have_a_panel_a_task_and_held_out_beside_training(experim
         assert list(line.y) == pytest.approx(expected["value"].tolist())
         titles = [a.text for a in figure.layout.annotations]
         assert titles == ["rotation", "contrastive"]
-    nothing = figures.pretext_curves(experiment.pretext_histories, "elsewhere")
-    assert not nothing.data
+    (one,) = {
+        t.line.color
+        for t in figures.pretext_curves(
+            experiment.pretext_histories, "faces", tasks=["rotation"]
+        ).data
+    }
+    assert one == figures.color("rotation")
 
 
 def test_at_first_each_representation_shows_its_best_method(experiment):
@@ -240,3 +247,39 @@ def test_at_first_each_representation_shows_its_best_method(experiment):
     names = {group.split("/")[0] for group in at_first}
     assert names == set(experiment.leaderboard["representation"])
     assert {"random/from_scratch", "imagenet_untrained/from_scratch"} <= at_first
+
+
+def test_the_best_method_leads_at_the_most_numbers_of_labels():
+    # Fine-tuning was tried with all labels alone; its mean is the better one all the same.
+    scores = [("linear_probe", 1, 0.5), ("linear_probe", 5, 0.6), ("linear_probe", None, 0.7)]
+    scores += [("nearest_neighbors", 1, 0.4), ("nearest_neighbors", 5, 0.5)]
+    scores += [("fine_tune", None, 0.8)]
+    board = pd.DataFrame(scores, columns=["method", "shots", "mean"]).assign(
+        target="t", representation="rotation", metric="accuracy", n_train=10, seeds=1, low=np.nan
+    )
+    board = board.assign(high=np.nan, baseline=None, train_seconds=1.0, trainable_parameters=1)
+    other = board.assign(representation="contrastive", mean=board["mean"] + 0.01)
+    board = pd.concat([board, other]).astype({"shots": "Int64"})
+    figure = figures.label_efficiency(board, "t", "accuracy", ("contrastive", "fine_tune"))
+    assert {t.legendgroup for t in figure.data if t.visible is True} == {
+        "rotation/linear_probe",
+        "contrastive/linear_probe",
+        "contrastive/fine_tune",  # recommended
+    }
+
+
+def test_no_two_representations_share_a_color():
+    assert len(set(figures.COLORS.values())) == len(figures.COLORS)
+
+
+def test_many_trained_methods_are_drawn_as_means_over_seeds(build):
+    names = ["imagenet", "rotation", "jigsaw", "contrastive", "supervised"]
+    methods = {(name, "fine_tune"): (0.2, 0.8, 0.0, 10) for name in names}
+    many = build({"t": ["a", "b"]}, {"t": [None]}, {"t": 20}, methods)
+    figure = figures.training_curves(many.histories, "t")
+    assert len(figure.data) == 2 * len(names)  # panels, methods
+    line = next(t for t in figure.data if t.legendgroup == "jigsaw/fine_tune")
+    own = many.histories[
+        (many.histories["representation"] == "jigsaw") & (many.histories["name"] == "train_loss")
+    ]
+    assert list(line.y) == pytest.approx(own.groupby("step")["value"].mean().tolist())

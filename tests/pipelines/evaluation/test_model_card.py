@@ -104,3 +104,13 @@ def test_one_seed_has_no_intervals(build):
     text = card(one, "t")
     assert "nan" not in text
     assert re.search(r"^\| Accuracy \| [01]\.\d+ \| – \|", text, flags=re.MULTILINE)
+
+
+def test_the_network_that_the_gain_is_over_is_named(experiment):
+    answer = experiment.recommendations["faces"]
+    assert answer["baseline"] == "imagenet_untrained"
+    text = card(experiment, "faces")
+    assert "The gain is over the network of imagenet trained from scratch" in text
+    assert answer["best_scratch"]["representation"] == "random"
+    best = f"{answer['best_scratch']['mean']:.3f}, against {answer['baseline_mean']:.3f}"
+    assert f"The best of all networks from scratch is the pretext network: accuracy {best}." in text

@@ -134,6 +134,11 @@ def test_the_switches_change_what_is_drawn(visit, file):
     page.locator('[data-switch="target-0-shots"]').select_option("1")
     assert page.evaluate(curve) != before
 
+    title = page.locator("#source-0-curves-0 .ytitle")
+    assert title.text_content() == "loss"
+    page.locator('[data-switch="pretext"]').first.select_option("score")
+    assert title.text_content() == "score"
+
 
 def test_the_leaderboard_sorts_and_empty_cells_stay_last(visit, file):
     page = visit(file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ QUESTIONS = {
     "contrastive": "Which of all other views shows the same image?",
     "supervised": "Which class is it? No pretext task: it is told the source's own labels.",
 }
-OPEN_PICTURES = 6  # of a task; examples beyond these are folded away
+OPEN_PICTURES = 4  # of a task, about a row; examples beyond these are folded away
 UNTRAINED = "random"
 BOUNDS = ("mean", "low", "high")
 
@@ -52,7 +53,9 @@ def pretext_sources(
     """
     targets = list(dict.fromkeys(board["target"]))
     sources = []
-    for number, source in enumerate(dict.fromkeys(scores.get("source", []))):
+    trained_on = list(dict.fromkeys(scores.get("source", [])))
+    own_first = [t for t in targets if t in trained_on]
+    for number, source in enumerate(dict.fromkeys([*own_first, *trained_on])):
         rows = scores[scores["source"] == source]
         ran = rows[rows["left_out"].isna()]
         item: dict[str, Any] = {
@@ -82,18 +85,29 @@ def learned(row: Mapping[str, Any]) -> str:
     Args:
         row: one of the pretext scores.
     """
-    share = str(row["score"]).endswith("accuracy")
     value, chance = (
-        wording.percent(row[c]) if share else wording.score(row[c]) for c in ("value", "chance")
+        wording.percent(row[c]) if _is_share(row) else wording.score(row[c])
+        for c in ("value", "chance")
     )
     words = (
         f"{wording.sentence(wording.words(row['score']))} {value} on "
         f"{wording.count(row['n_heldout'])} held-out images; a network that has learned nothing "
         f"would have {chance}."
     )
-    if row["value"] > row["chance"]:
-        return words
-    return words + " So this one has learned nothing that holds for new images."
+    return words if above_chance(row) else words + " That is not clearly above chance."
+
+
+def above_chance(row: Mapping[str, Any]) -> bool:
+    """Whether a held-out score is clearly above chance.
+
+    An accuracy has to be so by two standard errors that guessing would have over as many images.
+
+    Args:
+        row: one of the pretext scores.
+    """
+    chance = float(row["chance"])
+    luck = 2 * math.sqrt(chance * (1 - chance) / row["n_heldout"]) if _is_share(row) else 0.0
+    return bool(row["value"] > chance + luck)
 
 
 def cost(row: Mapping[str, Any]) -> str:
@@ -116,6 +130,10 @@ def cost(row: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
+def _is_share(row: Mapping[str, Any]) -> bool:
+    return str(row["score"]).endswith("accuracy")
+
+
 def _task(row: Mapping[str, Any], examples: Sequence[Example]) -> dict[str, Any]:
     pictured = [
         [
@@ -132,7 +150,7 @@ def _task(row: Mapping[str, Any], examples: Sequence[Example]) -> dict[str, Any]
         "name": row["task"],
         "question": QUESTIONS.get(row["task"], ""),
         "learned": learned(row),
-        "above_chance": row["value"] > row["chance"],
+        "above_chance": above_chance(row),
         "cost": cost(row),
         "open": pictured[:fitting],
         "folded": pictured[fitting:],

@@ -113,8 +113,8 @@ def bounds(low: float | None, high: float | None, signed: bool = False) -> str:
 
 
 def percent(value: float) -> str:
-    """A share; two figures below one percent, so that a small chance is not written as none."""
-    return f"{100 * value:.2g}%" if 0 < value < 0.01 else f"{100 * value:.0f}%"
+    """A share; two figures below ten percent, so that a small chance is not written as none."""
+    return f"{100 * value:.2g}%" if 0 < value < 0.095 else f"{100 * value:.0f}%"
 
 
 def seconds(value: float | None) -> str:
