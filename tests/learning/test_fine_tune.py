@@ -276,7 +276,13 @@ def test_precise_statistics_are_means_over_batches(encoder: Encoder) -> None:
     images, _ = pictures()
     model = Classifier(encoders.to_network(encoder), 12, 2)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
-    precise_batch_norm(model, encoder.config, images, TRAIN, parameters(batch_norm="train"))
+    precise_batch_norm(
+        model,
+        lambda rows: encoders.preprocess(torch.from_numpy(images[rows]), encoder.config),
+        TRAIN,
+        most_rows=256,
+        batch_size=8,
+    )
     pixels = encoders.preprocess(torch.from_numpy(images[TRAIN]), encoder.config)
     with torch.no_grad():
         convolved = model.encoder.stem(pixels)

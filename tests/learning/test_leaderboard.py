@@ -185,7 +185,7 @@ def test_a_gain_is_against_the_same_architecture_from_scratch():
     for other in ("rotation", "pixels"):
         assert board.loc[(other, "linear_probe"), "baseline"] == "random"
         assert board.loc[(other, "linear_probe"), "gain"] == pytest.approx(0.25)
-    assert board.loc[("random", "from_scratch"), "baseline"] is None
+    assert pd.isna(board.loc[("random", "from_scratch"), "baseline"])
     answer = recommend(results.assign(chosen="{}"), leaderboard(results))["birds"]
     assert answer["best_scratch"] == {"representation": "random", "mean": pytest.approx(0.55)}
     if answer["representation"] == "imagenet":

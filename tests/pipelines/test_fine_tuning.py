@@ -45,7 +45,7 @@ def configured() -> dict[str, Any]:
 
 def parameters() -> FineTuningParameters:
     values = configured()
-    values["seeds"] = values["seeds_all"] = 2
+    values |= {"seeds": 2, "seeds_all": 2, "seeds_of": {}}
     for block in ("fine_tune", "from_scratch"):
         values[block]["training"] |= {"steps": 4, "batch_size": 4, "evaluations": 2}
     return FineTuningParameters.model_validate(values)

@@ -217,7 +217,7 @@ def _triangles(
     # Pixels outside of the part are infinitely far from every output.
     j = torch.where((j < start) | (j > start + length), math.inf, j / width)
     weight = j[..., None, :] - center[..., :, None]
-    weight = weight.abs_().neg_().add_(1).clamp_(min=0)
+    weight = weight.abs_().sub_(1).clamp_(max=0)  # negative, which the division undoes
     return weight.div_(weight.sum(dim=-1, keepdim=True))
 
 
@@ -246,22 +246,24 @@ def _jitter(
 def _shift_hue(x: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
     """Turn colors (n, 3, H, W) on the color circle; their value V and chroma C are kept.
 
-    V and m are the largest and the smallest of a color's red, green and blue, C = V - m. Its hue in
-    sixths of the circle, between -3 and 3, is the distance from red, 1 + (g + b - r - m) / C, with
-    the sign of g - b. A channel whose own hue is d sixths away has the value
-    V - C min(max(d - 1, 0), 1).
+    V and m are the largest and the smallest of a color's red, green and blue, C = V - m. Its hue is
+    as far from red as |h| = (1 + (g + b - r - m) / C) / 6 of the circle, on the side that the sign
+    of g - b says. A channel whose own hue is a share d of the circle away from h has the value
+    V - C min(max(6 d - 1, 0), 1).
     """
     red, green, blue = x.split(1, dim=1)
     value = torch.maximum(torch.maximum(red, green), blue)
     least = torch.minimum(torch.minimum(red, green), blue)
-    chroma = value - least
+    fall = least - value  # -C
+    start = value - fall
+    fall.mul_(6)  # so that a channel's value is start + fall d, with 1/6 <= d <= 1/3
     # Where there is no chroma any hue will do, as long as it is finite.
-    hue = (green + blue).sub_(red).sub_(least).div_(chroma.clamp(min=1e-30)).add_(1)
-    hue = hue.copysign_(green - blue).div_(6)
+    hue = (green + blue).sub_(red).sub_(least).div_(fall.clamp(max=-1e-30)).sub_(1 / 6)
+    hue.copysign_(green - blue)
     own = x.new_tensor([0, 1 / 3, 2 / 3]).view(1, 3, 1, 1)
     distance = hue + (shift - own)
     distance.sub_(distance.round()).abs_().clamp_(1 / 6, 1 / 3)
-    return distance.mul_(chroma.mul(-6)).add_(chroma.add_(value))
+    return distance.mul_(fall).add_(start)
 
 
 def _luma(x: torch.Tensor) -> torch.Tensor:

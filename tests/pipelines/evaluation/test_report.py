@@ -339,11 +339,11 @@ def test_every_pretext_task_is_shown_with_score_chance_and_pictures(page, experi
     assert "it has no &lt;labels&gt;" in section
 
 
-def test_a_task_that_learned_nothing_is_not_praised(experiment):
+def test_a_task_that_learned_nothing_is_not_praised(page, experiment):
     worse = experiment.pretext_scores.assign(value=0.25)
     text = report.render_report(**experiment.with_changes(pretext_scores=worse).arguments())
     assert "That is not clearly above chance" in text
-    assert "That is not clearly above chance" not in page_of(experiment)
+    assert "That is not clearly above chance" not in page
 
 
 @pytest.mark.parametrize(
@@ -375,7 +375,6 @@ def test_a_gain_is_shown_beside_the_network_that_it_is_against(page, experiment)
             & (own["metric"] == "accuracy")
         ].sort_values("shots", na_position="last")
         assert list(beside["scratch"]) == list(scratch["mean"])
-        assert list(beside["mean"] - beside["scratch"]) != list(beside["mean"])
     words = (
         "Trained from scratch for the gain: the network of imagenet for imagenet and "
         "the pretext network for all others."
@@ -423,22 +422,17 @@ def test_one_row_of_examples_is_open_and_the_others_are_folded(experiment):
     assert len(task["open"]) + len(task["folded"]) == 4
 
 
-def page_of(experiment):
-    return report.render_report(**experiment.arguments())
-
-
-def test_without_pretraining_there_is_no_section_of_it(experiment):
-    text = page_of(
-        experiment.with_changes(
-            pretext_scores=experiment.pretext_scores.iloc[:0],
-            pretext_histories=experiment.pretext_histories.iloc[:0],
-            pretext_examples={},
-            qualities=experiment.qualities.iloc[:0],
-        )
+def test_without_pretraining_there_is_no_section_of_it(page, experiment):
+    bare = experiment.with_changes(
+        pretext_scores=experiment.pretext_scores.iloc[:0],
+        pretext_histories=experiment.pretext_histories.iloc[:0],
+        pretext_examples={},
+        qualities=experiment.qualities.iloc[:0],
     )
+    text = report.render_report(**bare.arguments())
     assert "What each pretext task sees" not in text
     assert "Effective rank" not in text
-    assert "What each pretext task sees" in page_of(experiment)
+    assert "What each pretext task sees" in page
 
 
 def test_qualities_stand_beside_the_probe(experiment):

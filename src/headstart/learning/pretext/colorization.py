@@ -155,8 +155,7 @@ class Colorization(PretextTask[ColorizationParameters]):
         counts, chroma = torch.zeros(len(self.bins)), 0.0
         for start in range(0, count, _AT_A_TIME):
             images = torch.from_numpy(np.array(source.images[rows[start : start + _AT_A_TIME]]))
-            # Neighboring pixels are much alike: a quarter of them tells as much.
-            ab = to_lab(self._resized(images)[:, :, ::2, ::2])[:, 1:]
+            ab = to_lab(self._resized(images))[:, 1:]
             counts += self.bins.nearest(ab.movedim(1, -1)).flatten().bincount(minlength=len(counts))
             chroma += ab.norm(dim=1).mean(dim=(1, 2)).sum().item() / count
         if chroma < self.parameters.least_chroma:
