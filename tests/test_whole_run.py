@@ -75,13 +75,21 @@ def test_the_leaderboard_is_made_of_the_results(test_run):
     board = pd.read_csv(test_run / REPORTING / "leaderboard.csv")
     row = board[(board["method"] == "fine_tune") & (board["metric"] == "accuracy")].iloc[0]
 
-    def values(method: str) -> np.ndarray:
-        at = results[(results["method"] == method) & (results["metric"] == "accuracy")]
+    def values(method: str, representation: str) -> np.ndarray:
+        at = results[
+            (results["method"] == method)
+            & (results["representation"] == representation)
+            & (results["metric"] == "accuracy")
+        ]
         shots = at["shots"].isna() if pd.isna(row["shots"]) else at["shots"] == row["shots"]
         return at[shots].sort_values("seed")["value"].to_numpy()
 
-    assert row["mean"] == pytest.approx(values("fine_tune").mean())
-    assert row["gain"] == pytest.approx((values("fine_tune") - values("from_scratch")).mean())
+    assert row["mean"] == pytest.approx(values("fine_tune", row["representation"]).mean())
+    own, scratch = (
+        values("fine_tune", row["representation"]),
+        values("from_scratch", row["baseline"]),
+    )
+    assert row["gain"] == pytest.approx((own - scratch).mean())
 
 
 def test_another_run_gives_the_same_results_value_for_value(kedro, project, test_run):
