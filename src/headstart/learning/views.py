@@ -1,14 +1,14 @@
 """Random views of images: crop, flip, color jitter, grayscale, blur (Chen et al. 2020, appendix A).
 
 All random numbers of a batch are drawn first, one a sample, then every step is one pass over the
-batch. A crop that is resized, and flipped, is a weighted sum of an image's rows, then of its columns:
+batch. A crop that is resized, and flipped, is linear in the rows and in the columns of an image,
 
-    y_i = sum_j R_ij x_j
+    y_c = R x_c K^T        for each channel c,
 
-where R is a sample's own triangle filter, zero outside its crop; as few pixels j have a weight that
-is not zero, the sum is taken over these only, as an embedding of a bag of words is. Each step does
-what torchvision's function of that name does (`resized_crop` with antialiasing,
-`adjust_brightness`, ...), in the order above, on values in [0, 1].
+with R (size x H) and K (size x W) a sample's own triangle filters, which are zero outside its crop;
+a blur is a weighted sum of shifted images. Each step does what torchvision's
+function of that name does (`resized_crop` with antialiasing, `adjust_brightness`, ...), in the
+order above, on values in [0, 1].
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def random_views(
         size: pixels a side of the views.
 
     Returns:
-        float32 in [0, 1], shape (n, C, size, size), channels last in memory.
+        float32 in [0, 1], shape (n, C, size, size).
     """
     n, height, width, _ = images.shape
     return apply_views(images, draw_views(n, height, width, parameters, generator), size)
@@ -138,13 +138,11 @@ def apply_views(images: torch.Tensor, views: Views, size: int) -> torch.Tensor:
         size: pixels a side of the views.
 
     Returns:
-        float32 in [0, 1], shape (n, C, size, size), channels last in memory. A step leaves the samples that it is not
+        float32 in [0, 1], shape (n, C, size, size). A step leaves the samples that it is not
         drawn for exactly as they are.
     """
     n, _, _, channels = images.shape
-    out = torch.empty(
-        (n, channels, size, size), device=images.device, memory_format=torch.channels_last
-    )
+    out = torch.empty((n, channels, size, size), device=images.device)
     # Many passes over few values: on a CPU it pays to make all of them on what the cache holds.
     chunks = max(-(-out.numel() // _CHUNK), 1) if images.device.type == "cpu" else 1
     step = max(-(-n // chunks), 1)
@@ -156,78 +154,71 @@ def apply_views(images: torch.Tensor, views: Views, size: int) -> torch.Tensor:
 
 def _apply(images: torch.Tensor, views: Views, out: torch.Tensor) -> None:
     """Write the views of one chunk into `out`, shape (n, C, size, size)."""
-    x = _crop(images, views, out.shape[-1])
+    _crop(images, views, out)
     rows = views.jitter.nonzero()[:, 0]
     if len(rows):
         factors = torch.stack((views.brightness, views.contrast, views.saturation, views.hue))
-        x.index_copy_(0, rows, _jitter(x.index_select(0, rows), *factors[:, rows]))
+        out.index_copy_(0, rows, _jitter(out.index_select(0, rows), *factors[:, rows]))
     rows = views.grayscale.nonzero()[:, 0]
-    if len(rows) and x.shape[1] == 3:
-        x.index_copy_(0, rows, _luma(x.index_select(0, rows)).expand(-1, 3, -1, -1))
+    if len(rows) and out.shape[1] == 3:
+        gray = _luma(out.index_select(0, rows)).expand(-1, 3, -1, -1)
+        out.index_copy_(0, rows, gray)
     rows = views.blur.nonzero()[:, 0]
     if len(rows):
-        x.index_copy_(0, rows, _blur(x.index_select(0, rows), views.blur_sigma[rows]))
-    out.copy_(x.clamp_(0, 1).mT)  # sums of weights are 1 up to rounding
+        out.index_copy_(0, rows, _blur(out.index_select(0, rows), views.blur_sigma[rows]))
+    out.clamp_(0, 1)  # sums of weights are 1 up to rounding
 
 
-def _crop(images: torch.Tensor, views: Views, size: int) -> torch.Tensor:
-    """Cut out, resize and flip images, uint8 (n, H, W, C).
-
-    Returns:
-        Values in [0, 1], shape (n, C, size, size), transposed: the columns come before the rows.
-        No step after this one tells them apart, and to put them right is left to the last copy.
-    """
+def _crop(images: torch.Tensor, views: Views, out: torch.Tensor) -> None:
+    """Cut out, resize and flip uint8 (n, H, W, C) to values in [0, 1], (n, C, size, size)."""
     n, height, width, channels = images.shape
-    x = images.reshape(n, height, width * channels).float().div_(255)
-    x = _resample(x, views.top, views.height, views.vertical_flip, size)
-    x = x.view(n, size, width, channels).permute(0, 3, 2, 1).reshape(n * channels, width, size)
-    left, crop_width, flip = (
-        drawn.repeat_interleave(channels)
-        for drawn in (views.left, views.width, views.horizontal_flip)
+    size = out.shape[-1]
+    # Rows and columns at once: an operation's fixed cost counts on small images.
+    start, length, flip = (
+        torch.stack(axes)
+        for axes in (
+            (views.top, views.left),
+            (views.height, views.width),
+            (views.vertical_flip, views.horizontal_flip),
+        )
     )
-    return _resample(x, left, crop_width, flip, size).view(n, channels, size, size)
+    filters = _triangles(start, length, flip, max(height, width), size)
+    rows, columns = filters[0, :, :, :height], filters[1, :, :, :width]
+    x = torch.bmm(rows / 255, images.reshape(n, height, width * channels).float())
+    x = x.view(n, size, width, channels).permute(0, 3, 1, 2).reshape(n, channels * size, width)
+    torch.bmm(x, columns.mT, out=out.view(n, channels * size, size))
 
 
-def _resample(
-    x: torch.Tensor, start: torch.Tensor, length: torch.Tensor, flip: torch.Tensor, size: int
+def _triangles(
+    start: torch.Tensor, length: torch.Tensor, flip: torch.Tensor, source: int, size: int
 ) -> torch.Tensor:
-    """Resize a part of each sample along the second dimension.
+    """Matrices that resample a part of `source` pixels to `size` ones.
 
     Weight of pixel j in output i, with l the part's length: max(0, 1 - |j - c_i| / s), where
-    c_i = start + (i + 1/2) l / size - 1/2 and s = max(1, l / size), within the part, divided by
-    the sum over j.
+    c_i = start + (i + 1/2) l / size - 1/2 and s = max(1, l / size), within the part, each row
+    divided by its sum.
 
     Args:
-        x: shape (n, source, values).
-        start: the part's first pixel, shape (n,).
-        length: of the part, likewise.
-        flip: whether the last output is the part's first pixel, likewise.
+        start: first pixel of the part, shape (...).
+        length: of the part.
+        flip: whether the last output is the part's first pixel.
+        source: pixels that there are.
         size: pixels wanted.
 
     Returns:
-        Shape (n, size, values).
+        Shape (..., size, source).
     """
-    n, source, values = x.shape
-    start, length, flip = start[:, None], length[:, None], flip[:, None]
+    start, length, flip = start[..., None], length[..., None], flip[..., None]
     scale = length / size
-    reach = scale.clamp(min=1)
-    i = torch.arange(size, device=x.device)
-    center = start + scale * (torch.where(flip, size - 1 - i, i) + 0.5) - 0.5
-    # The first pixel within reach, and as many after it as can be in the reach of any sample.
-    most = math.ceil(2 * max(source / size, 1))
-    first = (center - reach).floor() + 1
-    j = first[:, :, None] + torch.arange(most, device=x.device)
-    weight = (1 - (j - center[:, :, None]).abs() / reach[:, :, None]).clamp(min=0)
-    start, end = start[:, :, None], (start + length)[:, :, None]
-    weight = torch.where((j >= start) & (j < end), weight, 0)
-    weight = weight / weight.sum(dim=2, keepdim=True)
-    row = j.long().clamp(0, source - 1) + source * torch.arange(n, device=x.device)[:, None, None]
-    return F.embedding_bag(
-        row.flatten(0, 1),
-        x.flatten(0, 1),
-        mode="sum",
-        per_sample_weights=weight.flatten(0, 1),
-    ).view(n, size, values)
+    width = scale.clamp(min=1)
+    i = torch.arange(0.5, size, device=start.device)
+    j = torch.arange(0.5, source, device=start.device)
+    center = (start + scale * torch.where(flip, size - i, i)) / width
+    # Pixels outside of the part are infinitely far from every output.
+    j = torch.where((j < start) | (j > start + length), math.inf, j / width)
+    weight = j[..., None, :] - center[..., :, None]
+    weight = weight.abs_().sub_(1).clamp_(max=0)  # negative, which the division undoes
+    return weight.div_(weight.sum(dim=-1, keepdim=True))
 
 
 def _jitter(
