@@ -10,12 +10,11 @@ in memory, which lightly's loop does not.
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Callable
 
 import numpy as np
 import torch
-from augmentation import lightlys_views, our_views, photographs
+from augmentation import lightlys_views, our_views, photographs, seconds
 from torch import nn
 
 from headstart.learning.networks import NETWORKS
@@ -42,13 +41,6 @@ def step(
         optimizer.zero_grad()
 
     return once
-
-
-def seconds(job: Callable[[], object]) -> float:
-    """Processor time of one call."""
-    started = time.process_time()
-    job()
-    return time.process_time() - started
 
 
 def main() -> None:

@@ -70,7 +70,7 @@ def test_more_shots_than_labels(kedro, project):
         ("compute.precision=fp8", ["compute", "precision", "fp8"]),
         ("pretraining.sources.colorization=paintings", ["'paintings.source'", "catalog"]),
         ("pretraining.sources.colorisation=photographs", ["colorisation", "Known: rotation"]),
-        ("pretraining.rotaton.seed=1", ["rotaton"]),
+        ("pretraining.rotaton.seed=1", ["pretraining.rotaton: Extra inputs"]),
         ("representations=rotaton", ["did you mean 'rotation'"]),
         ("targets=my parts", ["my parts", "underscores"]),
     ],

@@ -155,6 +155,9 @@ class Experiment(Parameters):
         own["sources"] = frozenset(t for t in targets if f"{t}.source" in catalog)
         try:
             pretraining = PretrainingParameters.model_validate(parameters.get("pretraining"))
+        except ValidationError as error:
+            raise HeadstartError(_explain(error, "pretraining.")) from error
+        try:
             experiment = cls.model_validate({**own, "pretext_sources": pretraining.sources})
         except ValidationError as error:
             raise HeadstartError(_explain(error)) from error
@@ -213,10 +216,10 @@ def base_configuration(project: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     return loader["parameters"], loader["catalog"]
 
 
-def _explain(error: ValidationError) -> str:
+def _explain(error: ValidationError, block: str = "") -> str:
     lines = []
     for problem in error.errors():
-        where = ".".join(str(part) for part in problem["loc"])
+        where = block + ".".join(str(part) for part in problem["loc"])
         given = problem["input"]
         message = f"{where}: {problem['msg']} (given: {given!r})"
         if problem["type"] == "literal_error":

@@ -188,5 +188,9 @@ def test_a_gain_is_against_the_same_architecture_from_scratch():
     assert pd.isna(board.loc[("random", "from_scratch"), "baseline"])
     answer = recommend(results.assign(chosen="{}"), leaderboard(results))["birds"]
     assert answer["best_scratch"] == {"representation": "random", "mean": pytest.approx(0.55)}
-    if answer["representation"] == "imagenet":
-        assert "the best one from scratch is random, 0.550" in answer["reason"]
+    assert (answer["representation"], answer["baseline"]) == ("imagenet", "imagenet_untrained")
+    assert answer["baseline_mean"] == pytest.approx(0.3)
+    assert (
+        "imagenet_untrained from scratch; the best network from scratch is random, 0.550"
+        in (answer["reason"])
+    )

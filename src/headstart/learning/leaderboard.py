@@ -272,7 +272,7 @@ def _other_scratch(against: str | None, best: dict[str, Any] | None) -> str:
     if against is None or best is None or best["representation"] == against:
         return ""
     return (
-        f" (That is the same network from scratch; the best one from scratch is "
+        f" (Compared with {against} from scratch; the best network from scratch is "
         f"{best['representation']}, {best['mean']:.3f}.)"
     )
 

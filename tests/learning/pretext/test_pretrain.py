@@ -105,6 +105,7 @@ def test_every_task_trains_the_same_network_and_says_how_well(task: str) -> None
     row = result.scores.iloc[0]
     assert (row["task"], row["n_train"], row["n_heldout"], row["steps"]) == (task, 32, 8, 3)
     assert row["chance"] < 1
+    assert row["epochs"] == 3 / 4  # 32 images in batches of 8
     assert result.history.columns.tolist() == HISTORY_COLUMNS
     assert {"train_loss", "train_score", "heldout_loss", "heldout_score"} <= set(
         result.history["name"]
@@ -148,13 +149,12 @@ def test_a_training_that_was_interrupted_ends_with_the_same_encoder(
 
 
 def test_a_gray_source_leaves_colorization_out_and_says_why() -> None:
-    for gray in (source(channels=1), source(channels=1)):
-        result = run("colorization", gray)
-        assert "gray" in str(result.encoder.left_out)
-        assert result.encoder.tensors == {}
-        assert result.scores["left_out"].iloc[0] == result.encoder.left_out
-        assert result.history.empty
-        assert result.examples == []
+    result = run("colorization", source(channels=1))
+    assert "gray" in str(result.encoder.left_out)
+    assert result.encoder.tensors == {}
+    assert result.scores["left_out"].iloc[0] == result.encoder.left_out
+    assert result.history.empty
+    assert result.examples == []
 
 
 def test_colors_that_are_all_gray_leave_it_out_too() -> None:

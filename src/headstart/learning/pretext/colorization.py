@@ -81,7 +81,7 @@ class Colorization(PretextTask[ColorizationParameters]):
     def __init__(
         self, parameters: ColorizationParameters, config: Mapping[str, Any], source: Source
     ):
-        super().__init__(parameters, {**config, "lightness": True}, source)
+        super().__init__(parameters, config, source)
         self.bins = ColorBins(parameters.bin_size, parameters.neighbors, parameters.sigma)
         self.weights = rebalance(self._prior(source), parameters.uniform_share)
 

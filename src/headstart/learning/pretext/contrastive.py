@@ -18,10 +18,9 @@ import torch.nn.functional as F
 from torch import distributed, nn
 
 from headstart.errors import HeadstartError
-from headstart.learning.encoders import normalize, unnormalize
+from headstart.learning.encoders import unnormalize
 from headstart.learning.pretext.parameters import ContrastiveParameters
 from headstart.learning.pretext.task import Batch, Example, PretextTask, to_picture
-from headstart.learning.views import random_views
 
 
 def info_nce(first: torch.Tensor, second: torch.Tensor, temperature: float) -> torch.Tensor:
@@ -122,12 +121,8 @@ class Contrastive(PretextTask[ContrastiveParameters]):
         self, images: torch.Tensor, labels: torch.Tensor | None, generator: torch.Generator
     ) -> Batch:
         """Two views of each image: `first` and `second`, (n, 3, size, size)."""
-        size = self.config["image_size"] or images.shape[1]
-        views = [
-            normalize(random_views(images, self.parameters.views, generator, size), self.config)
-            for _ in range(2)
-        ]
-        return {"first": views[0], "second": views[1]}
+        first, second = (self.views(images, self.parameters.views, generator) for _ in range(2))
+        return {"first": first, "second": second}
 
     def loss(self, model: nn.Module, batch: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """InfoNCE, and the share of views that are nearest to their other one."""

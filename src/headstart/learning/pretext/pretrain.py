@@ -36,7 +36,7 @@ from headstart.learning.pretext.parameters import (
 from headstart.learning.pretext.registry import TASKS
 from headstart.learning.pretext.supervised import Supervised
 from headstart.learning.pretext.task import Batch, CannotLearnError, Example, PretextTask, Source
-from headstart.learning.training import TrainingData, train
+from headstart.learning.training import TrainingData, steps_per_epoch, train
 
 SCORE_COLUMNS = {
     **{"source": "str", "task": "str", "score": "str", "value": "float64", "chance": "float64"},
@@ -168,7 +168,7 @@ def pretrain(
         **{"score": task.score, "value": last["heldout_score"], "loss": last["heldout_loss"]},
         "chance": float(np.mean([task.chance(len(b)) for b in _batches(test_rows, held_out)])),
         **{"n_train": len(train_rows), "n_heldout": len(test_rows), "steps": result.steps},
-        "epochs": result.steps * parameters.training.batch_size / len(train_rows),
+        "epochs": result.steps / steps_per_epoch(len(train_rows), parameters.training.batch_size),
         "image_size": size or source.images.shape[1],
         "total_parameters": kept.parameters,
         "train_seconds": perf_counter() - started + result.seconds_before,

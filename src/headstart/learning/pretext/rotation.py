@@ -13,11 +13,10 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from headstart.learning.encoders import normalize, unnormalize
+from headstart.learning.encoders import unnormalize
 from headstart.learning.fine_tune import Classifier, cross_entropy
 from headstart.learning.pretext.parameters import RotationParameters
 from headstart.learning.pretext.task import Batch, Example, PretextTask, to_picture
-from headstart.learning.views import random_views
 
 TURNS = 4
 
@@ -50,10 +49,9 @@ class Rotation(PretextTask[RotationParameters]):
         self, images: torch.Tensor, labels: torch.Tensor | None, generator: torch.Generator
     ) -> Batch:
         """Turned images, (n, 3, size, size), and their turns, (n,)."""
-        size = self.config["image_size"] or images.shape[1]
-        views = random_views(images, self.parameters.views, generator, size)
+        views = self.views(images, self.parameters.views, generator)
         turns = torch.randint(TURNS, (len(images),), generator=generator, device=images.device)
-        return {"images": rotate(normalize(views, self.config), turns), "turns": turns}
+        return {"images": rotate(views, turns), "turns": turns}
 
     def loss(self, model: nn.Module, batch: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Cross-entropy of the turns."""

@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from headstart.learning.encoders import normalize, unnormalize
+from headstart.learning.encoders import unnormalize
 from headstart.learning.fine_tune import Classifier, cross_entropy
 from headstart.learning.pretext.parameters import SupervisedParameters
 from headstart.learning.pretext.task import (
@@ -27,7 +27,6 @@ from headstart.learning.pretext.task import (
     Source,
     to_picture,
 )
-from headstart.learning.views import random_views
 
 
 class Supervised(PretextTask[SupervisedParameters]):
@@ -64,9 +63,8 @@ class Supervised(PretextTask[SupervisedParameters]):
     ) -> Batch:
         """Varied images, (n, 3, size, size), and their classes, (n,)."""
         assert labels is not None
-        size = self.config["image_size"] or images.shape[1]
-        views = random_views(images, self.parameters.views, generator, size)
-        return {"images": normalize(views, self.config), "labels": labels}
+        views = self.views(images, self.parameters.views, generator)
+        return {"images": views, "labels": labels}
 
     def loss(self, model: nn.Module, batch: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Cross-entropy of the classes."""

@@ -17,7 +17,9 @@ import torch
 from torch import nn
 
 from headstart.errors import HeadstartError
-from headstart.learning.pretext.parameters import PretextParameters
+from headstart.learning.encoders import normalize
+from headstart.learning.pretext.parameters import PretextParameters, ViewParameters
+from headstart.learning.views import random_views
 
 Batch = dict[str, torch.Tensor]
 P = TypeVar("P", bound=PretextParameters)
@@ -96,6 +98,19 @@ class PretextTask(ABC, Generic[P]):
     def __init__(self, parameters: P, config: Mapping[str, Any], source: Source):
         self.parameters = parameters
         self.config = config
+
+    def views(
+        self, images: torch.Tensor, views: ViewParameters, generator: torch.Generator
+    ) -> torch.Tensor:
+        """A random view of each image, as the encoder is fed: (n, 3, size, size).
+
+        Args:
+            images: as stored, uint8, shape (n, H, W, C).
+            views: how they are drawn.
+            generator: of all random numbers.
+        """
+        size = self.config["image_size"] or images.shape[1]
+        return normalize(random_views(images, views, generator, size), self.config)
 
     @abstractmethod
     def build(self, encoder: nn.Module, dimension: int) -> nn.Module:
