@@ -275,28 +275,28 @@ def preprocess(images: torch.Tensor, config: Mapping[str, Any]) -> torch.Tensor:
         x = F.interpolate(x, (size, size), mode="bilinear", antialias=True, align_corners=False)
     if config.get("lightness"):
         x = lightness(x)
-    return normalize(x, config)
+    return normalize_(x, config)
 
 
-def normalize(images: torch.Tensor, config: Mapping[str, Any]) -> torch.Tensor:
+def normalize_(images: torch.Tensor, config: Mapping[str, Any]) -> torch.Tensor:
     """The last step of `preprocess`: (x - mean) / std, gray repeated where colors are expected.
 
     Args:
-        images: values in [0, 1], shape (n, C, H, W).
+        images: values in [0, 1], shape (n, C, H, W), which are written over.
         config: an encoder's configuration.
 
     Returns:
         Shape (n, channels, H, W), channels last in memory.
     """
     mean, std = (images.new_tensor(config[name]).view(1, -1, 1, 1) for name in ("mean", "std"))
-    x = (images - mean) / std
+    x = images.sub_(mean).div_(std)
     if config["channels"] == 3 and x.shape[1] == 1:
         x = x.expand(-1, 3, -1, -1)
     return x.contiguous(memory_format=torch.channels_last)
 
 
 def unnormalize(images: torch.Tensor, config: Mapping[str, Any]) -> torch.Tensor:
-    """What `normalize` was given, gray still repeated: values in [0, 1], to be looked at."""
+    """What `normalize_` was given, gray still repeated: values in [0, 1], to be looked at."""
     mean, std = (images.new_tensor(config[name]).view(1, -1, 1, 1) for name in ("mean", "std"))
     return images * std + mean
 

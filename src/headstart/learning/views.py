@@ -1,12 +1,13 @@
 """Random views of images: crop, flip, color jitter, grayscale, blur (Chen et al. 2020, appendix A).
 
 All random numbers of a batch are drawn first, one a sample, then every step is one pass over the
-batch. A crop that is resized, and flipped, is linear in the rows and in the columns of an image,
+batch. A crop that is resized, and flipped, is a weighted sum of an image's rows, then of its
+columns,
 
-    y_c = R x_c K^T        for each channel c,
+    y_i = sum_j R_ij x_j
 
-with R (size x H) and K (size x W) a sample's own triangle filters, which are zero outside its crop;
-a blur is a weighted sum of shifted images. Each step does what torchvision's
+with a sample's own triangle filter R, zero outside its crop. The sum is taken over the few pixels j
+that have a weight, as the embedding of a bag of words is. Each step does what torchvision's
 function of that name does (`resized_crop` with antialiasing, `adjust_brightness`, ...), in the
 order above, on values in [0, 1].
 """
@@ -83,7 +84,7 @@ def random_views(
         size: pixels a side of the views.
 
     Returns:
-        float32 in [0, 1], shape (n, C, size, size).
+        float32 in [0, 1], shape (n, C, size, size), channels last in memory.
     """
     n, height, width, _ = images.shape
     return apply_views(images, draw_views(n, height, width, parameters, generator), size)
@@ -138,11 +139,13 @@ def apply_views(images: torch.Tensor, views: Views, size: int) -> torch.Tensor:
         size: pixels a side of the views.
 
     Returns:
-        float32 in [0, 1], shape (n, C, size, size). A step leaves the samples that it is not
-        drawn for exactly as they are.
+        float32 in [0, 1], shape (n, C, size, size), channels last in memory. A step leaves the
+        samples that it is not drawn for exactly as they are.
     """
     n, _, _, channels = images.shape
-    out = torch.empty((n, channels, size, size), device=images.device)
+    out = torch.empty(
+        (n, channels, size, size), device=images.device, memory_format=torch.channels_last
+    )
     # Many passes over few values: on a CPU it pays to make all of them on what the cache holds.
     chunks = max(-(-out.numel() // _CHUNK), 1) if images.device.type == "cpu" else 1
     step = max(-(-n // chunks), 1)
@@ -152,73 +155,90 @@ def apply_views(images: torch.Tensor, views: Views, size: int) -> torch.Tensor:
     return out
 
 
+@torch.inference_mode()  # a twentieth of the time: most operations are small
 def _apply(images: torch.Tensor, views: Views, out: torch.Tensor) -> None:
     """Write the views of one chunk into `out`, shape (n, C, size, size)."""
-    _crop(images, views, out)
+    x = _crop(images, views, out.shape[-1])
     rows = views.jitter.nonzero()[:, 0]
     if len(rows):
         factors = torch.stack((views.brightness, views.contrast, views.saturation, views.hue))
-        out.index_copy_(0, rows, _jitter(out.index_select(0, rows), *factors[:, rows]))
+        x.index_copy_(0, rows, _jitter(x.index_select(0, rows), *factors[:, rows]))
     rows = views.grayscale.nonzero()[:, 0]
-    if len(rows) and out.shape[1] == 3:
-        gray = _luma(out.index_select(0, rows)).expand(-1, 3, -1, -1)
-        out.index_copy_(0, rows, gray)
+    if len(rows) and x.shape[1] == 3:
+        x.index_copy_(0, rows, _luma(x.index_select(0, rows)).expand(-1, 3, -1, -1))
     rows = views.blur.nonzero()[:, 0]
     if len(rows):
-        out.index_copy_(0, rows, _blur(out.index_select(0, rows), views.blur_sigma[rows]))
-    out.clamp_(0, 1)  # sums of weights are 1 up to rounding
+        x.index_copy_(0, rows, _blur(x.index_select(0, rows), views.blur_sigma[rows]))
+    out.copy_(x.clamp_(0, 1).mT)  # sums of weights are 1 up to rounding
 
 
-def _crop(images: torch.Tensor, views: Views, out: torch.Tensor) -> None:
-    """Cut out, resize and flip uint8 (n, H, W, C) to values in [0, 1], (n, C, size, size)."""
+def _crop(images: torch.Tensor, views: Views, size: int) -> torch.Tensor:
+    """Cut out, resize and flip images, uint8 (n, H, W, C).
+
+    Returns:
+        Values in [0, 1], shape (n, C, size, size), transposed: the columns come before the rows.
+        No step after this one tells them apart, and to put them right is left to the last copy.
+    """
     n, height, width, channels = images.shape
-    size = out.shape[-1]
     # Rows and columns at once: an operation's fixed cost counts on small images.
-    start, length, flip = (
-        torch.stack(axes)
-        for axes in (
-            (views.top, views.left),
-            (views.height, views.width),
-            (views.vertical_flip, views.horizontal_flip),
-        )
+    pixel, weight = _filters(
+        torch.cat((views.top, views.left)),
+        torch.cat((views.height, views.width)),
+        torch.cat((views.vertical_flip, views.horizontal_flip)),
+        max(height, width),
+        size,
     )
-    filters = _triangles(start, length, flip, max(height, width), size)
-    rows, columns = filters[0, :, :, :height], filters[1, :, :, :width]
-    x = torch.bmm(rows / 255, images.reshape(n, height, width * channels).float())
-    x = x.view(n, size, width, channels).permute(0, 3, 1, 2).reshape(n, channels * size, width)
-    torch.bmm(x, columns.mT, out=out.view(n, channels * size, size))
+    x = images.reshape(n, height, width * channels).float()
+    x = _weighted_sum(x, pixel[:n], weight[:n] / 255)
+    x = x.view(n, size, width, channels).permute(0, 3, 2, 1).reshape(n * channels, width, size)
+    pixel, weight = (of[n:].repeat_interleave(channels, dim=0) for of in (pixel, weight))
+    return _weighted_sum(x, pixel, weight).view(n, channels, size, size)
 
 
-def _triangles(
+def _filters(
     start: torch.Tensor, length: torch.Tensor, flip: torch.Tensor, source: int, size: int
-) -> torch.Tensor:
-    """Matrices that resample a part of `source` pixels to `size` ones.
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Which pixels make up those of a part that is resized, and with which weights.
 
     Weight of pixel j in output i, with l the part's length: max(0, 1 - |j - c_i| / s), where
-    c_i = start + (i + 1/2) l / size - 1/2 and s = max(1, l / size), within the part, each row
-    divided by its sum.
+    c_i = start + (i + 1/2) l / size - 1/2 and s = max(1, l / size), within the part, divided by
+    the sum over j.
 
     Args:
-        start: first pixel of the part, shape (...).
-        length: of the part.
-        flip: whether the last output is the part's first pixel.
-        source: pixels that there are.
+        start: the part's first pixel, shape (n,).
+        length: of the part, likewise.
+        flip: whether the last output is the part's first pixel, likewise.
+        source: pixels that there are; no part is longer.
         size: pixels wanted.
 
     Returns:
-        Shape (..., size, source).
+        Pixels, integers, and their weights, both of shape (n, size, k) with the same k for all:
+        where fewer pixels have a weight, the others' is 0.
     """
-    start, length, flip = start[..., None], length[..., None], flip[..., None]
-    scale = length / size
-    width = scale.clamp(min=1)
-    i = torch.arange(0.5, size, device=start.device)
-    j = torch.arange(0.5, source, device=start.device)
-    center = (start + scale * torch.where(flip, size - i, i)) / width
-    # Pixels outside of the part are infinitely far from every output.
-    j = torch.where((j < start) | (j > start + length), math.inf, j / width)
-    weight = j[..., None, :] - center[..., :, None]
-    weight = weight.abs_().sub_(1).clamp_(max=0)  # negative, which the division undoes
-    return weight.div_(weight.sum(dim=-1, keepdim=True))
+    start, end, flip = start[:, None], (start + length)[:, None], flip[:, None]
+    scale = length[:, None] / size
+    reach = scale.clamp(min=1)
+    i = torch.arange(size, device=start.device)
+    center = start + scale * (torch.where(flip, size - 1 - i, i) + 0.5) - 0.5
+    most = math.ceil(2 * max(source / size, 1))
+    # Along the first dimension, which is short: loops are quick along the last.
+    taps = torch.arange(most, device=start.device)[:, None, None]
+    j = (center - reach).floor() + (1 + taps)
+    weight = (1 - (j - center).abs_().div_(reach)).clamp_(min=0)
+    weight = weight.masked_fill_((j < start) | (j >= end), 0)
+    weight = weight / weight.sum(dim=0)
+    pixel = torch.minimum(torch.maximum(j.long(), start), end - 1)
+    return pixel.permute(1, 2, 0), weight.permute(1, 2, 0)
+
+
+def _weighted_sum(x: torch.Tensor, pixel: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Sums of x, shape (n, source, values), over some of its pixels: (n, size, values)."""
+    n, source, values = x.shape
+    row = pixel + source * torch.arange(n, device=x.device)[:, None, None]
+    summed = F.embedding_bag(
+        row.flatten(0, 1), x.flatten(0, 1), mode="sum", per_sample_weights=weight.flatten(0, 1)
+    )
+    return summed.view(n, -1, values)
 
 
 def _jitter(

@@ -24,9 +24,10 @@ from headstart.learning.pretext.jigsaw import (
     tile_size,
     unshuffle,
 )
-from headstart.learning.pretext.parameters import JigsawParameters
+from headstart.learning.pretext.parameters import JigsawParameters, ViewParameters
 from headstart.learning.pretext.task import Source
 
+SOURCE = Source(np.zeros((1, 36, 36, 3), np.uint8), np.arange(1))
 TRAINING = TrainingParameters(steps=1, epochs=1, batch_size=2, learning_rate=1e-3)
 
 
@@ -197,6 +198,23 @@ def test_a_batch_is_the_tiles_in_the_order_that_the_label_says() -> None:
     put_back = unshuffle(batch["tiles"], orders[batch["order"]])
     torch.testing.assert_close(put_back, plain, atol=1e-4, rtol=1e-4)
     assert batch["order"].bincount(minlength=8).min() >= 10
+
+
+def test_a_random_crop_hides_the_grid_that_jpeg_leaves() -> None:
+    """Flat images with a line every eight pixels: only the line's place tells the tiles apart."""
+    pixels = np.full((256, 36, 36, 3), 120, np.uint8)
+    pixels[:, ::8] = pixels[:, :, ::8] = 150
+    images = torch.from_numpy(pixels)
+    plain = puzzle(images)
+    views = ViewParameters(smallest_crop=0.5, jitter=0.0, grayscale=0.0)
+    cropped = Jigsaw(plain.parameters.model_copy(update={"views": views}), plain.config, SOURCE)
+    # How much of a tile's pixels is settled by its place in the image, over 256 puzzles.
+    settled = []
+    for task in (plain, cropped):
+        batch = task.batch(images, None, generator(1))
+        tiles = unshuffle(batch["tiles"], task.orders[batch["order"]])
+        settled.append((tiles.mean(dim=0).var() / tiles.var()).item())
+    assert settled[1] < settled[0] / 3
 
 
 def test_gray_images_are_resized_and_given_three_equal_channels() -> None:

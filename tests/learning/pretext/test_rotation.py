@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headstart.learning.configuration import TrainingParameters
-from headstart.learning.encoders import normalize
+from headstart.learning.encoders import normalize_
 from headstart.learning.pretext.parameters import RotationParameters, ViewParameters
 from headstart.learning.pretext.rotation import Rotation, rotate
 from headstart.learning.pretext.task import Source
@@ -38,4 +38,4 @@ def test_the_pseudo_labels_tell_how_to_turn_the_batch_back(seed: int) -> None:
     task = Rotation(parameters, CONFIG, Source(images, np.arange(8)))
     batch = task.batch(torch.from_numpy(images), None, torch.Generator().manual_seed(seed))
     seen = random_views(torch.from_numpy(images), views, torch.Generator().manual_seed(seed), 12)
-    assert torch.equal(rotate(batch["images"], -batch["turns"]), normalize(seen, CONFIG))
+    assert torch.equal(rotate(batch["images"], -batch["turns"]), normalize_(seen, CONFIG))

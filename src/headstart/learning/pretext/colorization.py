@@ -21,7 +21,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from headstart.learning.color import to_lab, to_rgb
-from headstart.learning.encoders import normalize, preprocess
+from headstart.learning.encoders import normalize_, preprocess
 from headstart.learning.networks import feature_map
 from headstart.learning.pretext.color_bins import ColorBins
 from headstart.learning.pretext.parameters import ColorizationParameters
@@ -94,7 +94,7 @@ class Colorization(PretextTask[ColorizationParameters]):
     ) -> Batch:
         """What the encoder is fed, (n, 3, size, size), and the true colors, (n, 2, size, size)."""
         lab = to_lab(self._resized(images))
-        return {"images": normalize(lab[:, :1] / 100, self.config), "ab": lab[:, 1:]}
+        return {"images": normalize_(lab[:, :1] / 100, self.config), "ab": lab[:, 1:]}
 
     def loss(self, model: nn.Module, batch: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Rebalanced cross-entropy of the colors, averaged to the resolution of the logits."""

@@ -217,7 +217,10 @@ class Jigsaw(PretextTask[JigsawParameters]):
         self, images: torch.Tensor, labels: torch.Tensor | None, generator: torch.Generator
     ) -> Batch:
         """`tiles`: shuffled, float32 (n, 9, 3, h, w); `order`: the pseudo-label, int64 (n,)."""
-        images = preprocess(images, self.config)
+        if self.parameters.views is None:
+            images = preprocess(images, self.config)
+        else:
+            images = self.views(images, self.parameters.views, generator)
         tiles = normalize_tiles(cut_tiles(images, self.parameters.gap, generator))
         order = torch.randint(
             len(self.orders), (len(images),), generator=generator, device=images.device

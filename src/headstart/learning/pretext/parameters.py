@@ -96,11 +96,14 @@ class JigsawParameters(PretextParameters):
         gap: between neighboring tiles, at least, as a share of a cell's side (a cell is a third
             of the image's); the tile moves at random within the room that the gap leaves.
         hidden: units of the layer that joins the nine tiles.
+        views: how an image is varied before it is cut, null: not at all. A crop that is resized
+            moves the grid of 8 x 8 pixels that JPEG leaves, by which tiles give their place away.
     """
 
     permutations: int = Field(ge=2, le=1000)
     gap: float = Field(ge=0, lt=0.5)
     hidden: int = Field(ge=1)
+    views: ViewParameters | None = None
 
 
 class ColorizationParameters(PretextParameters):

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from headstart.errors import HeadstartError
-from headstart.learning.encoders import normalize
+from headstart.learning.encoders import normalize_
 from headstart.learning.pretext.parameters import PretextParameters, ViewParameters
 from headstart.learning.views import random_views
 
@@ -110,7 +110,7 @@ class PretextTask(ABC, Generic[P]):
             generator: of all random numbers.
         """
         size = self.config["image_size"] or images.shape[1]
-        return normalize(random_views(images, views, generator, size), self.config)
+        return normalize_(random_views(images, views, generator, size), self.config)
 
     @abstractmethod
     def build(self, encoder: nn.Module, dimension: int) -> nn.Module:
