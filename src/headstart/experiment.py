@@ -1,6 +1,6 @@
 """What the experiment consists of: the parameters that decide which nodes there are."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -16,6 +16,20 @@ Pretrained = Literal["imagenet", Pretext]
 Untrained = Literal["random", "imagenet_untrained"]
 Representation = Literal["pixels", "pca", Untrained, Pretrained]
 Method = Literal["linear_probe", "nearest_neighbors", "fine_tune", "from_scratch"]
+TextPretext = Literal["masked_language", "next_word"]
+TextRepresentation = Literal["tfidf_svd", "glove", "minilm_untrained", "minilm", TextPretext]
+TextMethod = Literal[Method, "lora", "bitfit", "in_context"]
+CAUSAL_MODEL = "smollm2"  # what in_context asks
+
+# Parameter blocks of stages; which of them are read depends on the targets.
+STAGES = frozenset(
+    {
+        *("pretraining", "representation", "fine_tuning"),
+        *("text_representation", "text_pretraining", "text_fine_tuning", "in_context"),
+    }
+)
+
+_TEXT_DATASETS = ("TextTableDataset", "TextFolderDataset")
 
 
 def _as_list(value: Any) -> Any:
@@ -23,29 +37,67 @@ def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+class TextExperiment(Parameters):
+    """What is compared on targets that are texts.
+
+    Attributes:
+        representations: what the probes start from.
+        methods: how a representation or the pretrained encoder is used on the target.
+    """
+
+    representations: Annotated[list[TextRepresentation], BeforeValidator(_as_list)]
+    methods: Annotated[list[TextMethod], BeforeValidator(_as_list), Field(min_length=1)]
+
+    @property
+    def pretext(self) -> list[str]:
+        """The pretext tasks among the representations."""
+        return [name for name in self.representations if name in get_args(TextPretext)]
+
+    @property
+    def extracted(self) -> list[str]:
+        """The representations, and the one whose probe is a fine-tuned head's beginning."""
+        adapted = {"fine_tune", "lora", "bitfit"} & set(self.methods)
+        return list(dict.fromkeys([*self.representations, *(["minilm"] if adapted else [])]))
+
+
 class Experiment(Parameters):
     """The parts of `conf/base/parameters.yml` that shape the pipelines.
 
     Attributes:
-        targets: names of the targets; the catalog entry `<name>.target` says where each is.
+        targets: names of the targets; the catalog entry `<name>.target` says where each is, and by
+            its type whether it is images or texts.
+        text: what is compared on targets that are texts; the next three are for images.
         representations: what the probes start from.
         methods: how a representation or an encoder is used on the target.
         fine_tuned: the pretrained encoders that `fine_tune` starts from.
         sources: targets with a catalog entry `<name>.source` of their own.
         pretext_sources: `pretraining.sources`: task -> the source that it learns from.
+        texts: the targets that are texts.
     """
 
     targets: Annotated[list[str], BeforeValidator(_as_list), Field(min_length=1)]
+    text: TextExperiment
     representations: Annotated[list[Representation], BeforeValidator(_as_list)]
     methods: Annotated[list[Method], BeforeValidator(_as_list), Field(min_length=1)]
     fine_tuned: Annotated[list[Pretrained], BeforeValidator(_as_list)]
     sources: frozenset[str] = frozenset()
     pretext_sources: Mapping[str, str | None] = Field(default_factory=dict)
+    texts: frozenset[str] = frozenset()
 
     @classmethod
     def parameters(cls) -> set[str]:
         """Names of the parameters in `conf/base/parameters.yml`."""
-        return set(cls.model_fields) - {"sources", "pretext_sources"}
+        return set(cls.model_fields) - {"sources", "pretext_sources", "texts"}
+
+    @property
+    def image_targets(self) -> list[str]:
+        """The targets that are images."""
+        return [target for target in self.targets if target not in self.texts]
+
+    @property
+    def text_targets(self) -> list[str]:
+        """The targets that are texts."""
+        return [target for target in self.targets if target in self.texts]
 
     @property
     def encoders(self) -> list[str]:
@@ -70,7 +122,7 @@ class Experiment(Parameters):
     def pretrainings(self) -> list[tuple[str, str]]:
         """Source and task of each encoder that has to be pretrained, each once."""
         tasks = [name for name in self.encoders if name in get_args(Pretext)]
-        pairs = [(self.source_of(t, task), task) for t in self.targets for task in tasks]
+        pairs = [(self.source_of(t, task), task) for t in self.image_targets for task in tasks]
         return list(dict.fromkeys(pairs))
 
     @property
@@ -110,7 +162,7 @@ class Experiment(Parameters):
     @property
     def probes(self) -> list[str]:
         """The methods that use a frozen representation."""
-        return [m for m in ("linear_probe", "nearest_neighbors") if m in self.methods]
+        return probes_of(self.methods)
 
     def probed(self, table: str) -> list[str]:
         """Catalog names of the tables of one kind that the probes write.
@@ -120,9 +172,14 @@ class Experiment(Parameters):
         """
         return [
             f"probing.{target}.{representation}.{probe}_{table}"
-            for target in self.targets
+            for target in self.image_targets
             for representation in self.representations
             for probe in self.probes
+        ] + [
+            f"probing.{target}.{representation}.{probe}_{table}"
+            for target in self.text_targets
+            for representation in self.text.representations
+            for probe in probes_of(self.text.methods)
         ]
 
     def trained(self, table: str) -> list[str]:
@@ -133,9 +190,36 @@ class Experiment(Parameters):
         """
         return [
             f"fine_tuning.{target}.{start}.{table}"
-            for target in self.targets
+            for target in self.image_targets
             for start in self.trained_from
+        ] + [
+            f"fine_tuning.{target}.{start}.{table}"
+            for target in self.text_targets
+            for start, method in (("minilm", "fine_tune"), ("minilm_untrained", "from_scratch"))
+            if method in self.text.methods
         ]
+
+    def adapted(self, table: str) -> list[str]:
+        """Catalog names of the tables of one kind that `lora` and `bitfit` write.
+
+        Args:
+            table: scores, predictions or history.
+        """
+        return [
+            f"lora.{target}.minilm.{method}_{table}"
+            for target in self.text_targets
+            for method in ("lora", "bitfit")
+            if method in self.text.methods
+        ]
+
+    def asked(self, table: str) -> list[str]:
+        """Catalog names of the tables of one kind that `in_context` writes.
+
+        Args:
+            table: scores or predictions.
+        """
+        targets = self.text_targets if "in_context" in self.text.methods else []
+        return [f"in_context.{target}.{CAUSAL_MODEL}.{table}" for target in targets]
 
     @classmethod
     def from_configuration(cls, parameters: dict[str, Any], catalog: dict[str, Any]) -> Any:
@@ -152,6 +236,7 @@ class Experiment(Parameters):
                     f"targets: '{target}' cannot be a target's name; use letters, digits and "
                     "underscores, for instance my_parts."
                 )
+        own["texts"] = frozenset(t for t in targets if _is_text(t, catalog))
         own["sources"] = frozenset(t for t in targets if f"{t}.source" in catalog)
         try:
             pretraining = PretrainingParameters.model_validate(parameters.get("pretraining"))
@@ -165,6 +250,25 @@ class Experiment(Parameters):
         return experiment
 
 
+def probes_of(methods: Collection[str]) -> list[str]:
+    """Those methods that use a frozen representation.
+
+    Args:
+        methods: names of methods.
+    """
+    return [m for m in ("linear_probe", "nearest_neighbors") if m in methods]
+
+
+def _is_text(target: str, catalog: dict[str, Any]) -> bool:
+    """Whether a target's catalog entry is of a type that reads texts."""
+    entry = catalog.get(f"{target}.target")
+    while isinstance(entry, dict):
+        if str(entry.get("type", "")).split(".")[-1] in _TEXT_DATASETS:
+            return True
+        entry = entry.get("dataset")  # of a package
+    return False
+
+
 def _refuse_wrong_sources(experiment: Experiment, catalog: dict[str, Any]) -> None:
     for task, source in experiment.pretext_sources.items():
         where = f"pretraining.sources.{task}"
@@ -173,7 +277,7 @@ def _refuse_wrong_sources(experiment: Experiment, catalog: dict[str, Any]) -> No
                 f"{where}: there is no pretext task '{task}'. Known: "
                 f"{', '.join(get_args(Pretext))}."
             )
-        if source in experiment.targets:
+        if source in experiment.image_targets:
             raise HeadstartError(
                 f"{where}: '{source}' is a target of this run; null means the target's own source."
             )
@@ -223,7 +327,10 @@ def _explain(error: ValidationError, block: str = "") -> str:
         given = problem["input"]
         message = f"{where}: {problem['msg']} (given: {given!r})"
         if problem["type"] == "literal_error":
-            allowed = (*get_args(Representation), *get_args(Method))
+            allowed = (
+                *(*get_args(Representation), *get_args(Method)),
+                *(*get_args(TextRepresentation), *get_args(TextMethod)),
+            )
             close = get_close_matches(str(given), allowed, n=1)
             message += f"; did you mean '{close[0]}'?" if close else ""
         lines.append(message)

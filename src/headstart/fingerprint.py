@@ -19,7 +19,10 @@ from pathlib import Path
 from typing import Any
 
 # Results can change with these, whatever the project's own code says.
-_LIBRARIES = ("numpy", "pandas", "pillow", "scikit-learn", "scipy", "timm", "torch", "torchvision")
+_LIBRARIES = (
+    *("numpy", "pandas", "peft", "pillow", "scikit-learn", "scipy", "timm", "tokenizers", "torch"),
+    *("torchvision", "transformers"),
+)
 
 
 def code_fingerprint(function: Callable[..., Any]) -> str:

@@ -14,7 +14,7 @@ class ExperimentHooks:
         from kedro.framework.project import pipelines
 
         from headstart import pipeline_registry
-        from headstart.experiment import Experiment, refuse_unknown
+        from headstart.experiment import STAGES, Experiment, refuse_unknown
 
         parameters = context.config_loader["parameters"]
         experiment = Experiment.from_configuration(parameters, context.config_loader["catalog"])
@@ -25,4 +25,4 @@ class ExperimentHooks:
             for name in pipeline.inputs()
             if name.startswith("params:")
         }
-        refuse_unknown(parameters, read | {"pretraining"} | Experiment.parameters())
+        refuse_unknown(parameters, read | STAGES | Experiment.parameters())

@@ -7,11 +7,12 @@ from pathlib import Path
 from kedro.framework.project import pipelines
 from kedro.pipeline import Pipeline
 
-from headstart.experiment import Experiment, base_configuration
+from headstart.experiment import CAUSAL_MODEL, Experiment, base_configuration, probes_of
 from headstart.pipelines import (
     collecting,
     evaluation,
     fine_tuning,
+    in_context,
     ingestion,
     prediction,
     pretraining,
@@ -37,19 +38,33 @@ def register_pipelines() -> dict[str, Pipeline]:
         Name of a pipeline -> the pipeline.
     """
     experiment = _experiment or Experiment.from_configuration(*base_configuration(Path.cwd()))
-    targets, sources = experiment.targets, experiment.named_sources
+    targets, sources = experiment.image_targets, experiment.named_sources
+    texts, text = experiment.text_targets, experiment.text
     pretrained = [f"pretraining.{source}.{task}" for source, task in experiment.pretrainings]
     represented = [
         f"representation.{t}.{r}" for t, r in product(targets, experiment.representations)
     ]
+    read = [f"representation.{t}.{r}" for t, r in product(texts, text.representations)]
     encoders = {t: {e: experiment.encoder_of(t, e) for e in experiment.encoders} for t in targets}
     stages = {
-        "ingestion": ingestion.create_quarantine_pipeline([*targets, *sources])
+        "ingestion": ingestion.create_quarantine_pipeline([*targets, *sources, *texts])
         + _sum(ingestion.create_pipeline(t, t in experiment.sources) for t in targets)
-        + _sum(ingestion.create_source_pipeline(s, targets) for s in sources),
+        + _sum(ingestion.create_source_pipeline(s, targets) for s in sources)
+        + _sum(ingestion.create_text_pipeline(t) for t in texts),
         "pretraining": collecting.create_pipeline(
             "pretraining",
-            {table: [f"{one}.{table}" for one in pretrained] for table in ("scores", "history")},
+            {
+                **{
+                    table: [f"{one}.{table}" for one in pretrained]
+                    for table in ("scores", "history")
+                },
+                "text_scores": [
+                    f"pretraining.{t}.{task}.scores" for t, task in product(texts, text.pretext)
+                ],
+            },
+        )
+        + _sum(
+            pretraining.create_text_pipeline(t, task) for t, task in product(texts, text.pretext)
         )
         + pretraining.create_gallery_pipeline([f"{one}.examples" for one in pretrained])
         + _sum(
@@ -64,7 +79,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         "representation": collecting.create_pipeline(
             "representation",
             {
-                "maps": [f"{one}.map" for one in represented],
+                "maps": [f"{one}.map" for one in [*represented, *read]],
                 "qualities": [f"{one}.quality" for one in represented],
             },
         )
@@ -73,14 +88,22 @@ def register_pipelines() -> dict[str, Pipeline]:
                 t, encoders[t], experiment.representations, experiment.images_of(t)
             )
             for t in targets
+        )
+        + _sum(
+            representation.create_text_pipeline(t, text.extracted, text.representations)
+            for t in texts
         ),
         "probing": collecting.create_pipeline(
             "probing",
             {table: experiment.probed(table) for table in ("scores", "predictions")},
         )
         + _sum(
-            probing.create_pipeline(t, r, experiment.probes)
+            probing.create_pipeline("images", t, r, experiment.probes)
             for t, r in product(targets, experiment.representations)
+        )
+        + _sum(
+            probing.create_pipeline("text", t, r, probes_of(text.methods))
+            for t, r in product(texts, text.representations)
         ),
         "fine_tuning": collecting.create_pipeline(
             "fine_tuning",
@@ -94,21 +117,50 @@ def register_pipelines() -> dict[str, Pipeline]:
             fine_tuning.create_pipeline(t, e, encoders[t][e])
             for t, e in product(targets, experiment.fine_tuned)
             if "fine_tune" in experiment.methods
+        )
+        + _sum(
+            fine_tuning.create_text_pipeline(t, method)
+            for t, method in product(texts, text.methods)
+            if method in ("fine_tune", "from_scratch")
+        ),
+        "lora": collecting.create_pipeline(
+            "lora",
+            {table: experiment.adapted(table) for table in ("scores", "predictions", "history")},
+        )
+        + _sum(
+            fine_tuning.create_text_pipeline(t, method)
+            for t, method in product(texts, text.methods)
+            if method in ("lora", "bitfit")
+        ),
+        "in_context": collecting.create_pipeline(
+            "in_context", {table: experiment.asked(table) for table in ("scores", "predictions")}
+        )
+        + _sum(
+            in_context.create_pipeline(t, CAUSAL_MODEL)
+            for t in texts
+            if "in_context" in text.methods
         ),
     }
     written = _sum(stages.values()).all_outputs()
     stages["evaluation"] = evaluation.create_pipeline(
-        targets,
+        {**dict.fromkeys(targets, "target_images"), **dict.fromkeys(texts, "texts")},
         list(dict.fromkeys(source for source, _ in experiment.pretrainings)),
         {
             kind: [name for name in names if name in written]
             for kind, names in {
-                "scores": ["probing.scores", "fine_tuning.scores"],
-                "predictions": ["probing.predictions", "fine_tuning.predictions"],
-                "history": ["fine_tuning.history"],
+                "scores": [
+                    f"{stage}.scores" for stage in ("probing", "fine_tuning", "lora", "in_context")
+                ],
+                "predictions": [
+                    "probing.predictions",
+                    "fine_tuning.predictions",
+                    "lora.predictions",
+                ],
+                "history": ["fine_tuning.history", "lora.history"],
                 "maps": ["representation.maps"],
                 "qualities": ["representation.qualities"],
                 "pretext_scores": ["pretraining.scores"],
+                "text_pretraining": ["pretraining.text_scores"],
                 "pretext_history": ["pretraining.history"],
                 "pretext_examples": ["pretraining.examples"],
             }.items()

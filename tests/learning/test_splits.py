@@ -153,7 +153,7 @@ def test_duplicates_are_kept_once_and_contradictions_not_at_all() -> None:
     assert rows["row"].tolist() == list(range(6))
     assert duplicates == 1
     assert aside["path"].tolist() == ["x", "y"]
-    assert set(aside["reason"]) == {"same image with different labels (a, b)"}
+    assert set(aside["reason"]) == {"same content with different labels (a, b)"}
 
 
 def test_a_class_with_too_few_examples_is_set_aside() -> None:

@@ -167,7 +167,7 @@ def test_everything_bad_is_set_aside_with_path_and_reason(parts: Path, run: Run)
     quarantine = catalog["quarantine"].load()
     assert set(quarantine["target"]) == {"parts"}
     assert set(quarantine["role"]) == {"target"}
-    contradiction = "same image with different labels (nok, ok)"
+    contradiction = "same content with different labels (nok, ok)"
     assert dict(zip(quarantine["path"], quarantine["reason"], strict=True)) == {
         "no_class.png": "label is missing",
         "nok/contradiction.bmp": contradiction,

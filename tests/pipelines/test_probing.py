@@ -55,7 +55,7 @@ def tables() -> dict[str, pd.DataFrame]:
             "params:probing": MemoryDataset(parameters()),
         }
     )
-    outputs = SequentialRunner().run(create_pipeline("parts", "random", METHODS), catalog)
+    outputs = SequentialRunner().run(create_pipeline("images", "parts", "random", METHODS), catalog)
     return {name: dataset.load() for name, dataset in outputs.items()}
 
 
@@ -65,7 +65,7 @@ def test_each_method_writes_scores_and_predictions(tables):
         for method in METHODS
         for kind in ("scores", "predictions")
     }
-    one = create_pipeline("parts", "random", ["nearest_neighbors"])
+    one = create_pipeline("images", "parts", "random", ["nearest_neighbors"])
     assert [node.name for node in one.nodes] == ["probing.parts.random.nearest_neighbors"]
 
 

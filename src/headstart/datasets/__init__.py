@@ -17,13 +17,17 @@ _MODULES = {
     "ImageStoreDataset": "image_store",
     "ImageTableDataset": "image_table",
     "JSONDataset": "files",
+    "LanguageModelDataset": "language_model",
     "PackageDataset": "package",
     "ParquetDataset": "files",
     "PlotlyDataset": "plotly_figure",
     "PretextExamplesDataset": "pretext_examples",
     "TextDataset": "files",
+    "TextFolderDataset": "text_folder",
+    "TextTableDataset": "text_table",
     "TorchWeightsDataset": "torch_weights",
     "TorchvisionDataset": "torchvision_images",
+    "WordVectorsDataset": "word_vectors",
 }
 
 

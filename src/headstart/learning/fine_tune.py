@@ -16,7 +16,6 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -39,6 +38,7 @@ from headstart.learning.encoders import (
     to_network,
 )
 from headstart.learning.fits import Fit
+from headstart.learning.kept_fits import keep, kept
 from headstart.learning.parallel_fits import MappedArray, opened
 from headstart.learning.peak_memory import PeakMemory
 from headstart.learning.training import (
@@ -46,8 +46,6 @@ from headstart.learning.training import (
     TrainingData,
     train,
 )
-
-_KEPT = "result"  # the checkpoint that a finished fit leaves
 
 
 class Classifier(nn.Module):
@@ -116,9 +114,9 @@ def run_job(plan: FitPlan, job: FitJob) -> Fit:
     shots = "all" if job.identity["shots"] is None else job.identity["shots"]
     folder = plan.checkpoints and plan.checkpoints.at(f"shots_{shots}_seed_{job.identity['seed']}")
     signature = _signature(plan, job)
-    kept = _kept(folder, signature) if folder else None
-    if kept is not None:
-        return kept
+    finished = kept(folder, signature) if folder else None
+    if finished is not None:
+        return finished
     fit, _, _ = fit_network(
         plan.encoder,
         opened(plan.images),
@@ -135,7 +133,7 @@ def run_job(plan: FitPlan, job: FitJob) -> Fit:
         signature=signature,
     )
     if folder:
-        _keep(fit, folder, signature)
+        keep(fit, folder, signature)
     return fit
 
 
@@ -455,34 +453,4 @@ def _signature(plan: FitPlan, job: FitJob) -> str:
     machine = plan.compute.deciding()
     return make_signature(
         job.identity, rows, labels, encoder, plan.parameters, machine, plan.made_of
-    )
-
-
-def _keep(fit: Fit, folder: CheckpointFolder, signature: str) -> None:
-    """Keep a finished fit, and drop the checkpoint of its training."""
-    assert fit.history is not None
-    metadata = {
-        **{"identity": fit.identity, "n_train": fit.n_train, "chosen": fit.chosen},
-        **{"trainable_parameters": fit.trainable_parameters},
-        **{"total_parameters": fit.total_parameters, "train_seconds": fit.train_seconds},
-        **{"peak_memory_bytes": fit.peak_memory_bytes, "history": fit.history.to_dict("list")},
-    }
-    probabilities = {
-        "validation": torch.from_numpy(fit.validation),
-        "test": torch.from_numpy(fit.test),
-    }
-    folder.save(probabilities, metadata, signature=signature, name=_KEPT)
-    folder.remove()
-
-
-def _kept(folder: CheckpointFolder, signature: str) -> Fit | None:
-    found = folder.load(signature=signature, name=_KEPT)
-    if found is None:
-        return None
-    history = pd.DataFrame(found.metadata.pop("history"))
-    return Fit(
-        validation=found.tensors["validation"].numpy(),
-        test=found.tensors["test"].numpy(),
-        history=history,
-        **found.metadata,
     )

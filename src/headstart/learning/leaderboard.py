@@ -21,7 +21,7 @@ LEADERBOARD_COLUMNS = [
     *["n_train", "n_test", *COST],
 ]
 # What these start from was not learned from other data, so a win of theirs is no transfer.
-NOT_TRANSFERRED = ("pixels", "random", "imagenet_untrained")
+NOT_TRANSFERRED = ("pixels", "random", "imagenet_untrained", "minilm_untrained")
 
 _NAMES = {"fine_tune": "Fine-tuning", "linear_probe": "A linear probe"}  # in a sentence
 _ALL = -1  # stands for "all labels" (null) while grouping, which drops nulls
@@ -49,7 +49,9 @@ def leaderboard(results: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame
             ["representation", "track", "target", "shots", "metric"]
         )
     }
-    scratch = {str(representation) for representation, *_ in baseline}
+    scratch: dict[tuple[Any, Any], set[str]] = {}
+    for representation, track, target, *_ in baseline:
+        scratch.setdefault((track, target), set()).add(str(representation))
     rows = []
     for key, group in keyed.groupby(GROUP, sort=True):
         row: dict[str, Any] = dict(zip(GROUP, key, strict=True))
@@ -60,7 +62,9 @@ def leaderboard(results: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame
         gain: Interval | None = None
         row["baseline"] = None
         if row["method"] != BASELINE:
-            against = baseline_of(row["representation"], scratch)
+            against = baseline_of(
+                row["representation"], scratch.get((row["track"], row["target"]), set())
+            )
             place = (against, row["track"], row["target"], row["shots"], row["metric"])
             gain = paired_gain(scores, baseline.get(place, {}), confidence)
             row["baseline"] = against if gain else None
@@ -97,15 +101,17 @@ def baseline_of(representation: str, scratch: Collection[str]) -> str | None:
 
     Args:
         representation: what a method starts from.
-        scratch: the representations of all rows of `from_scratch`.
+        scratch: the representations of all rows of `from_scratch` on the target.
 
     Returns:
         `<representation>_untrained`, where that was trained from scratch: the same architecture;
         else `random`, the network of the pretext tasks, which also stands in for representations
-        without a network (pixels, pca); else None.
+        without a network (pixels, pca); else the one network that was, if it was only one; else
+        None.
     """
     own = f"{representation}_untrained"
-    return next((name for name in (own, "random") if name in scratch), None)
+    only = list(scratch) if len(scratch) == 1 else []
+    return next((name for name in (own, "random", *only) if name in scratch), None)
 
 
 def recommend(

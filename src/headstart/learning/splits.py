@@ -56,7 +56,7 @@ def screen(index: pd.DataFrame, min_per_class: int) -> tuple[pd.DataFrame, pd.Da
     contradicting = pd.DataFrame(
         {
             "path": doubtful["path"],
-            "reason": [f"same image with different labels ({n})" for n in names],
+            "reason": [f"same content with different labels ({n})" for n in names],
         }
     )
     rows = rows[~ambiguous]

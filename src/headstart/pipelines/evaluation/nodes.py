@@ -96,6 +96,7 @@ def write_report(
     pretext_scores: pd.DataFrame,
     pretext_histories: pd.DataFrame,
     pretext_examples: list[Any],
+    text_pretraining: pd.DataFrame,
     parameters: EvaluationParameters,
     configuration: dict[str, Any],
     *of_targets: Any,
@@ -113,19 +114,22 @@ def write_report(
         pretext_scores: how well each pretext task was learned, and what it cost.
         pretext_histories: their training histories.
         pretext_examples: what they saw (`headstart.learning.pretext.task.Examples`).
+        text_pretraining: perplexity before and after language models read on in a target.
         parameters: which metric is shown first, coverage of the intervals.
         configuration: all parameters of the run.
-        of_targets: for each target its splits, its images and its counts.
+        of_targets: for each target its splits, its images or texts, and its counts.
     """
     from headstart.pipelines.evaluation.environment import describe_environment
     from headstart.pipelines.evaluation.report import render_report
 
     splits: dict[str, pd.DataFrame] = {}
-    images, summaries = {}, {}
-    for table, store, summary in zip(*(iter(of_targets),) * 3, strict=True):
-        assert isinstance(store, ImageStore)
+    images, texts, summaries = {}, {}, {}
+    for table, examples, summary in zip(*(iter(of_targets),) * 3, strict=True):
         splits[summary["target"]] = table
-        images[summary["target"]] = store.images
+        if isinstance(examples, ImageStore):
+            images[summary["target"]] = examples.images
+        else:
+            texts[summary["target"]] = list(examples["text"])
         summaries[summary["target"]] = summary
     return render_report(
         leaderboard=board,
@@ -135,11 +139,13 @@ def write_report(
         maps=maps,
         splits=splits,
         images=images,
+        texts=texts,
         quarantine=quarantine,
         summaries=summaries,
         qualities=qualities,
         pretext_scores=pretext_scores,
         pretext_histories=pretext_histories,
+        text_pretraining=text_pretraining,
         pretext_examples={(e.source, e.task): e.examples for e in pretext_examples},
         environment=describe_environment(configuration),
         metric=parameters.metric,

@@ -17,16 +17,18 @@ FIGURES = (
 
 
 def create_pipeline(
-    targets: Sequence[str], sources: Sequence[str], tables: Mapping[str, Sequence[str]]
+    targets: Mapping[str, str], sources: Sequence[str], tables: Mapping[str, Sequence[str]]
 ) -> Pipeline:
     """Nodes that collect, compare, recommend and report.
 
     Args:
-        targets: names of the targets.
+        targets: name of each target -> what its ingestion calls its examples, `target_images` or
+            `texts`.
         sources: names of the sources that encoders are pretrained on.
         tables: catalog names of the tables that the stages before have written: of `scores`, of
             test `predictions`, of training `history`, of `maps` and `qualities` of
-            representations, of `pretext_scores`, `pretext_history` and `pretext_examples`.
+            representations, of `pretext_scores`, `pretext_history` and `pretext_examples`, of
+            `text_pretraining`.
     """
     collecting = [
         Node(
@@ -51,6 +53,7 @@ def create_pipeline(
                 ("qualities", "qualities"),
                 ("pretext_scores", "pretext_scores"),
                 ("pretext_histories", "pretext_history"),
+                ("text_pretraining", "text_pretraining"),
             )
         ),
         Node(
@@ -110,12 +113,13 @@ def create_pipeline(
             "pretext_scores",
             "pretext_histories",
             "pretext_examples",
+            "text_pretraining",
             "params:evaluation",
             "parameters",
             *(
                 f"ingestion.{target}.{part}"
-                for target in targets
-                for part in ("splits", "target_images", "summary")
+                for target, examples in targets.items()
+                for part in ("splits", examples, "summary")
             ),
         ],
         outputs="report",

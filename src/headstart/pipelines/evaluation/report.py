@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,6 +41,8 @@ def render_report(
     pretext_histories: pd.DataFrame,
     pretext_examples: Mapping[tuple[str, str], Sequence[Example]],
     qualities: pd.DataFrame,
+    texts: Mapping[str, Sequence[str]] | None = None,
+    text_pretraining: pd.DataFrame | None = None,
     metric: str = "accuracy",
     confidence: float = 0.95,
     mistakes: int = 12,
@@ -65,6 +68,9 @@ def render_report(
         pretext_examples: (source, task) -> what the task saw and said; may be empty.
         qualities: effective rank, alignment and uniformity of the representations
             (`headstart.learning.representation_quality.COLUMNS`); may be empty.
+        texts: target -> its N texts; their beginnings are shown with mistakes.
+        text_pretraining: perplexity before and after language models read on in a target's texts
+            (`headstart.pipelines.pretraining.text_nodes.TEXT_SCORE_COLUMNS`); may be empty.
         metric: the metric that is shown first.
         confidence: coverage of the intervals.
         mistakes: how many mistakes are shown for each target.
@@ -92,7 +98,7 @@ def render_report(
         view |= _calibration(view, board, predictions, plots)
         view |= _maps(view, maps, plots)
         view |= _qualities(view, board, qualities)
-        view |= _mistakes(view, predictions, splits, images, mistakes)
+        view |= _mistakes(view, predictions, splits, images, texts or {}, mistakes)
         view |= _training(view, histories, plots)
         view["summary"] = wording.counts(summaries.get(target, {}))
         aside = quarantine[quarantine["target"] == target]
@@ -106,6 +112,9 @@ def render_report(
             targets=targets,
             sources=pretext_sources(
                 pretext_scores, pretext_histories, pretext_examples, leaderboard, metric, plots
+            ),
+            text_pretraining=_records(
+                pd.DataFrame() if text_pretraining is None else text_pretraining
             ),
             metrics=list(dict.fromkeys(leaderboard["metric"])),
             metric=metric,
@@ -460,6 +469,7 @@ def _mistakes(
     predictions: pd.DataFrame,
     splits: Mapping[str, pd.DataFrame],
     images: Mapping[str, np.ndarray],
+    texts: Mapping[str, Sequence[str]],
     number: int,
 ) -> dict[str, Any]:
     target, answer = view["name"], view["answer"]
@@ -479,6 +489,9 @@ def _mistakes(
             "path": str(paths.get(mistake["row"], mistake["row"])),
             "picture": picture(np.asarray(images[target][mistake["row"]]))
             if target in images
+            else None,
+            "text": shorten(texts[target][mistake["row"]], 240, placeholder=" …")
+            if target in texts
             else None,
         }
         for mistake in _records(worst)

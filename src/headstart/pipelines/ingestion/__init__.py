@@ -5,5 +5,11 @@ from headstart.pipelines.ingestion.pipeline import (
     create_quarantine_pipeline,
     create_source_pipeline,
 )
+from headstart.pipelines.ingestion.text_pipeline import create_text_pipeline
 
-__all__ = ["create_pipeline", "create_quarantine_pipeline", "create_source_pipeline"]
+__all__ = [
+    "create_pipeline",
+    "create_quarantine_pipeline",
+    "create_source_pipeline",
+    "create_text_pipeline",
+]

@@ -23,7 +23,7 @@ def decode_target(
     Raises:
         HeadstartError: the labels name fewer than two classes.
     """
-    _refuse_one_class(target, raw.frame["label"].dropna().unique())
+    refuse_one_class(target, raw.frame["label"].dropna().unique())
     return _decode(raw, parameters, compute, f"{target}: decode target")
 
 
@@ -131,7 +131,7 @@ def split_target(
         HeadstartError: too much was set aside, or fewer than two classes are left.
     """
     _refuse_bad(target, quarantine, counts, parameters.max_bad_share)
-    _refuse_one_class(target, rows["label"].unique())
+    refuse_one_class(target, rows["label"].unique())
     splits = split(rows, parameters.test_share, parameters.split_seed)
     splits.insert(0, "target", pd.Series([target] * len(splits), dtype="str"))
     test = set(splits.loc[splits["split"] == "test", "digest"])
@@ -169,13 +169,23 @@ def _decode(
     )
 
 
-def _refuse_one_class(target: str, labels: Iterable[str]) -> None:
+def refuse_one_class(target: str, labels: Iterable[str], what: str = "images") -> None:
+    """Raise where there is nothing to tell apart.
+
+    Args:
+        target: name of the target.
+        labels: the classes that were found.
+        what: the target consists of.
+
+    Raises:
+        HeadstartError: there are fewer than two classes.
+    """
     classes = sorted(labels)
     if len(classes) < 2:
         found = f"one class only, '{classes[0]}'," if classes else "no class"
         raise HeadstartError(
             f"{target}: {found} was found; there is nothing to tell apart. Give at least two "
-            f"classes of at least {MIN_PER_CLASS} images that can be read: one sub-folder each "
+            f"classes of at least {MIN_PER_CLASS} {what} that can be read: one sub-folder each "
             "or, in a table, one label each."
         )
 
@@ -188,7 +198,7 @@ def _refuse_bad(
         if read and len(bad) / read > max_bad_share:
             examples = "; ".join(f"{b.path}: {b.reason}" for b in bad.head(3).itertuples())
             raise HeadstartError(
-                f"{target}: {len(bad)} of {read} {role} images ({len(bad) / read:.0%}) cannot be "
+                f"{target}: {len(bad)} of {read} {role} examples ({len(bad) / read:.0%}) cannot be "
                 f"used, more than ingestion.max_bad_share = {max_bad_share:.0%} allows. The first: "
                 f"{examples}. All stand in 08_reporting/quarantine.parquet; mend or remove them, "
                 "or raise the share."

@@ -18,11 +18,16 @@ from headstart.pipelines.probing.parameters import ProbingParameters
 
 
 def linear_probe(
-    features: Any, splits: pd.DataFrame, draws: pd.DataFrame, parameters: ProbingParameters
+    track: str,
+    features: Any,
+    splits: pd.DataFrame,
+    draws: pd.DataFrame,
+    parameters: ProbingParameters,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Fit a linear probe on every draw of labels.
 
     Args:
+        track: of the target.
         features: `headstart.learning.encoders.Features` of the target.
         splits: the target's splits.
         draws: the draws of labels.
@@ -34,15 +39,20 @@ def linear_probe(
     from headstart.learning.linear_probe import fit_linear_probe
 
     fit = partial(fit_linear_probe, **parameters.linear_probe.model_dump())
-    return _fit_all("linear_probe", fit, features, splits, draws)
+    return _fit_all("linear_probe", track, fit, features, splits, draws)
 
 
 def nearest_neighbors(
-    features: Any, splits: pd.DataFrame, draws: pd.DataFrame, parameters: ProbingParameters
+    track: str,
+    features: Any,
+    splits: pd.DataFrame,
+    draws: pd.DataFrame,
+    parameters: ProbingParameters,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Let the nearest neighbors vote, on every draw of labels.
 
     Args:
+        track: of the target.
         features: `headstart.learning.encoders.Features` of the target.
         splits: the target's splits.
         draws: the draws of labels.
@@ -54,11 +64,12 @@ def nearest_neighbors(
     from headstart.learning.nearest_neighbors import fit_nearest_neighbors
 
     fit = partial(fit_nearest_neighbors, **parameters.nearest_neighbors.model_dump())
-    return _fit_all("nearest_neighbors", fit, features, splits, draws)
+    return _fit_all("nearest_neighbors", track, fit, features, splits, draws)
 
 
 def _fit_all(
     method: str,
+    track: str,
     fit_one: Callable[..., Any],
     features: Any,
     splits: pd.DataFrame,
@@ -79,7 +90,7 @@ def _fit_all(
             test=test,
             classes=int(splits["class"].max()) + 1,
             identity={
-                "track": "images",
+                "track": track,
                 "target": target,
                 "representation": features.name,
                 "method": method,

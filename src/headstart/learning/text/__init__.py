@@ -1,0 +1,1 @@
+"""Text: representations, adaptation of pretrained language models, in-context learning."""

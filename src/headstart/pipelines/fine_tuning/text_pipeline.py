@@ -1,0 +1,42 @@
+"""Fine-tuning, LoRA and BitFit of language models, and their baseline from scratch."""
+
+from kedro.pipeline import Node, Pipeline
+
+from headstart.pipelines.binding import bind
+from headstart.pipelines.fine_tuning import text_nodes
+
+
+def create_text_pipeline(target: str, method: str) -> Pipeline:
+    """Adapt the pretrained encoder to a target by one method.
+
+    Args:
+        target: name of the target.
+        method: fine_tune, from_scratch, lora or bitfit.
+    """
+    start = "minilm_untrained" if method == "from_scratch" else "minilm"
+    stage = "fine_tuning" if method in ("fine_tune", "from_scratch") else "lora"
+    here = f"{stage}.{target}.{start}"
+    # Two methods of one stage start from the same encoder: their tables have the method's name.
+    table = f"{here}." if stage == "fine_tuning" else f"{here}.{method}_"
+    return Pipeline(
+        [
+            Node(
+                bind(text_nodes.adapt, method=method, representation=start, target=target),
+                inputs=[
+                    f"ingestion.{target}.texts",
+                    f"ingestion.{target}.splits",
+                    f"ingestion.{target}.draws",
+                    "pretrained.minilm",
+                    f"representation.{target}.{start}.features",
+                    f"{table}checkpoints",
+                    "params:text_fine_tuning.draws",
+                    f"params:text_fine_tuning.{method}",
+                    "params:compute",
+                    *(["params:text_fine_tuning.adapters"] if method == "lora" else []),
+                ],
+                outputs=[f"{table}{kind}" for kind in ("scores", "predictions", "history")],
+                name=method,
+                namespace=here,
+            )
+        ]
+    )
