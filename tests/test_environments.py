@@ -10,12 +10,16 @@ from kedro.config import OmegaConfigLoader
 from headstart.experiment import Experiment
 from headstart.learning.configuration import ComputeParameters
 from headstart.learning.pretext.parameters import PretrainingParameters
+from headstart.learning.text.pretraining_parameters import TextPretrainingTasks
 from headstart.pipelines.evaluation.parameters import EvaluationParameters
 from headstart.pipelines.fine_tuning.parameters import FineTuningParameters
+from headstart.pipelines.fine_tuning.text_parameters import TextFineTuningParameters
+from headstart.pipelines.in_context.parameters import InContextStageParameters
 from headstart.pipelines.ingestion.parameters import DrawParameters, IngestionParameters
 from headstart.pipelines.prediction.parameters import PredictionParameters
 from headstart.pipelines.probing.parameters import ProbingParameters
 from headstart.pipelines.representation.parameters import RepresentationParameters
+from headstart.pipelines.representation.text_parameters import TextRepresentationParameters
 from headstart.settings import CONFIG_LOADER_ARGS
 
 CONF = Path(__file__).parent.parent / "conf"
@@ -29,6 +33,10 @@ BLOCKS = {
     "pretraining": PretrainingParameters,
     "probing": ProbingParameters,
     "representation": RepresentationParameters,
+    "text_representation": TextRepresentationParameters,
+    "text_pretraining": TextPretrainingTasks,
+    "text_fine_tuning": TextFineTuningParameters,
+    "in_context": InContextStageParameters,
 }
 
 

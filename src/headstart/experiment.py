@@ -3,13 +3,17 @@
 from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import BeforeValidator, Field, ValidationError
 
 from headstart.errors import HeadstartError
 from headstart.learning.configuration import Parameters
 from headstart.learning.pretext.parameters import PretrainingParameters
+from headstart.learning.text.pretraining_parameters import TextPretrainingTasks
+from headstart.pipelines.fine_tuning.text_parameters import TextFineTuningParameters
+
+Block = TypeVar("Block", bound=Parameters)
 
 Pretext = Literal["rotation", "jigsaw", "colorization", "inpainting", "contrastive", "supervised"]
 Pretrained = Literal["imagenet", Pretext]
@@ -238,16 +242,28 @@ class Experiment(Parameters):
                 )
         own["texts"] = frozenset(t for t in targets if _is_text(t, catalog))
         own["sources"] = frozenset(t for t in targets if f"{t}.source" in catalog)
-        try:
-            pretraining = PretrainingParameters.model_validate(parameters.get("pretraining"))
-        except ValidationError as error:
-            raise HeadstartError(_explain(error, "pretraining.")) from error
+        pretraining = _validated(PretrainingParameters, "pretraining", parameters)
+        # Their nodes read a part each; a name that none of them reads is refused here.
+        _validated(TextPretrainingTasks, "text_pretraining", parameters)
+        _validated(TextFineTuningParameters, "text_fine_tuning", parameters)
         try:
             experiment = cls.model_validate({**own, "pretext_sources": pretraining.sources})
         except ValidationError as error:
             raise HeadstartError(_explain(error)) from error
         _refuse_wrong_sources(experiment, catalog)
         return experiment
+
+
+def _validated(block: type[Block], name: str, parameters: dict[str, Any]) -> Block:
+    """One parameter block.
+
+    Raises:
+        HeadstartError: names the parameter that is wrong.
+    """
+    try:
+        return block.model_validate(parameters.get(name))
+    except ValidationError as error:
+        raise HeadstartError(_explain(error, f"{name}.")) from error
 
 
 def probes_of(methods: Collection[str]) -> list[str]:

@@ -24,3 +24,15 @@ class TextPretrainingParameters(Parameters):
     held_out_share: float = Field(default=0.1, gt=0, lt=1)
     masked_share: float = Field(default=0.15, gt=0, lt=1)
     seed: int = Field(default=0, ge=0)
+
+
+class TextPretrainingTasks(Parameters):
+    """`text_pretraining` in `conf/base/parameters_pretraining.yml`.
+
+    Attributes:
+        masked_language: how an encoder reads on.
+        next_word: how a causal model does.
+    """
+
+    masked_language: TextPretrainingParameters
+    next_word: TextPretrainingParameters

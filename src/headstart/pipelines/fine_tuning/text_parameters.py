@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from headstart.learning.configuration import Parameters
+from headstart.learning.text.parameters import LoraParameters, TextAdaptationParameters
 
 
 class TextSeedParameters(Parameters):
@@ -15,3 +16,20 @@ class TextSeedParameters(Parameters):
 
     seeds: int = Field(ge=1)
     seeds_all: int = Field(ge=1)
+
+
+class TextFineTuningParameters(Parameters):
+    """`text_fine_tuning` in `conf/base/parameters_fine_tuning.yml`.
+
+    Attributes:
+        draws: how many fits there are.
+        fine_tune: how all weights are trained; from_scratch, lora and bitfit likewise.
+        adapters: of `lora`.
+    """
+
+    draws: TextSeedParameters
+    fine_tune: TextAdaptationParameters
+    from_scratch: TextAdaptationParameters
+    lora: TextAdaptationParameters
+    bitfit: TextAdaptationParameters
+    adapters: LoraParameters
