@@ -216,6 +216,16 @@ class Experiment(Parameters):
             if method in self.text.methods
         ]
 
+    def language_models(self, target: str) -> dict[str, str]:
+        """Representation -> catalog name of the language model that makes it.
+
+        Args:
+            target: name of a target that is texts.
+        """
+        read_on = {task: f"pretraining.{target}.{task}.model" for task in self.text.pretext}
+        # Of the untrained one only the architecture counts, which is that of the pretrained one.
+        return {"minilm": "pretrained.minilm", "minilm_untrained": "pretrained.minilm", **read_on}
+
     def asked(self, table: str) -> list[str]:
         """Catalog names of the tables of one kind that `in_context` writes.
 

@@ -166,9 +166,13 @@ def register_pipelines() -> dict[str, Pipeline]:
             }.items()
         },
     ) + _sum(prediction.create_hand_over_pipeline(t, list(encoders[t].values())) for t in targets)
+    stages["evaluation"] += _sum(
+        prediction.create_text_hand_over_pipeline(t, experiment.language_models(t)) for t in texts
+    )
     return {
         **stages,
         "prediction": prediction.create_pipeline(),
+        "text_prediction": prediction.create_text_pipeline(),
         "__default__": _sum(stages.values()),
     }
 

@@ -12,6 +12,7 @@ _MODULES = {
     "EncoderDataset": "encoder",
     "FeaturesDataset": "features",
     "FittedModelDataset": "fitted_model",
+    "FittedTextDataset": "fitted_text",
     "ImageFolderDataset": "image_folder",
     "ImagePatchesDataset": "image_patches",
     "ImageStoreDataset": "image_store",

@@ -130,6 +130,7 @@ def fit_text(
     job: FitJob,
     checkpoint: CheckpointFolder | None = None,
     signature: str = "",
+    chosen: Mapping[str, Any] | None = None,
 ) -> tuple[Fit, TextClassifier]:
     """Adapt a language model to a target, once.
 
@@ -139,6 +140,8 @@ def fit_text(
             dropout) and rows.
         checkpoint: where to save the training under way, and to go on from.
         signature: of everything that the fit is made of.
+        chosen: `chosen` of an earlier fit, in a refit on training and validation rows together:
+            nothing is chosen again, the same number of steps is done.
 
     Returns:
         The fit and the trained model.
@@ -165,25 +168,22 @@ def fit_text(
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             model = TextClassifier(start, plan.classes, parameters.pooling)
-        head_choice = _initialize_head(model.head, plan, job)
+        head_choice = _initialize_head(model.head, plan, job, chosen or {})
         model.network = ADAPTATIONS[method](start, plan.lora, seed)
         model.to(device)
 
         def load(indices: np.ndarray, generator: torch.Generator) -> Batch:
-            chosen = job.train[indices]
-            tokens, mask = pad([ids[row] for row in chosen.tolist()], padding)
-            batch = {
-                "tokens": tokens,
-                "mask": mask,
-                "labels": torch.from_numpy(plan.labels[chosen]),
-            }
+            drawn = job.train[indices]
+            tokens, mask = pad([ids[row] for row in drawn.tolist()], padding)
+            true = torch.from_numpy(plan.labels[drawn])
+            batch = {"tokens": tokens, "mask": mask, "labels": true}
             return {name: value.to(generator.device) for name, value in batch.items()}
 
         @torch.no_grad()
-        def predict(chosen: np.ndarray) -> torch.Tensor:
+        def predict(asked: np.ndarray) -> torch.Tensor:
             model.eval()
-            logits = torch.zeros(len(chosen), plan.classes)
-            texts = [ids[row] for row in chosen.tolist()]
+            logits = torch.zeros(len(asked), plan.classes)
+            texts = [ids[row] for row in asked.tolist()]
             budget = compute.batch_size * parameters.most_tokens
             for part in token_batches([len(text) for text in texts], budget):
                 tokens, mask = pad([texts[i] for i in part], padding)
@@ -207,10 +207,11 @@ def fit_text(
             evaluate=evaluate if len(job.validation) else None,
             checkpoint=checkpoint,
             signature=signature,
+            last_step=(chosen or {}).get("steps"),
             description=f"{method} {identity['target']}, seed {seed}",
         )
         validation, test = (
-            predict(chosen).double().softmax(1).numpy() for chosen in (job.validation, job.test)
+            predict(asked).double().softmax(1).numpy() for asked in (job.validation, job.test)
         )
     fit = Fit(
         identity=identity,
@@ -234,7 +235,9 @@ def cross_entropy(model: nn.Module, batch: Batch) -> tuple[torch.Tensor, dict[st
     return F.cross_entropy(logits, batch["labels"]), {"train_accuracy": accuracy}
 
 
-def _initialize_head(head: nn.Linear, plan: TextFitPlan, job: FitJob) -> dict[str, Any]:
+def _initialize_head(
+    head: nn.Linear, plan: TextFitPlan, job: FitJob, chosen: Mapping[str, Any]
+) -> dict[str, Any]:
     """Set the classification layer's initial weights; what was chosen for them."""
     parameters = plan.parameters
     if parameters.head_initialization == "zeros":
@@ -249,7 +252,7 @@ def _initialize_head(head: nn.Linear, plan: TextFitPlan, job: FitJob) -> dict[st
         validation=job.validation,
         test=job.test[:0],
         classes=plan.classes,
-        strengths=parameters.head_strengths,
+        strengths=[chosen["head_strength"]] if chosen else parameters.head_strengths,
         identity={},
     )
     with torch.no_grad():

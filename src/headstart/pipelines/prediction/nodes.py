@@ -132,7 +132,10 @@ def write_model_card(
         board,
         summary,
         describe_environment(configuration),
-        command="kedro run --pipelines prediction --params "
+        command="kedro run --pipelines text_prediction --params "
+        f"prediction.target={target},prediction.texts=TABLE.csv"
+        if model.config["track"] == "text"
+        else "kedro run --pipelines prediction --params "
         f"prediction.target={target},prediction.images=FOLDER",
         model=model.config,
         per_class=per_class_scores(predictions, recommendations[target], classes),

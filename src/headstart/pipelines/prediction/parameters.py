@@ -9,7 +9,9 @@ class PredictionParameters(Parameters):
     Attributes:
         target: whose recommended model predicts.
         images: folder of images.
+        texts: table of texts.
     """
 
     target: str
     images: str
+    texts: str

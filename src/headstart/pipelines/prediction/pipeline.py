@@ -1,11 +1,11 @@
 """The prediction stage."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from kedro.pipeline import Node, Pipeline
 
-from headstart.pipelines.binding import for_target
-from headstart.pipelines.prediction import nodes
+from headstart.pipelines.binding import bind, for_target
+from headstart.pipelines.prediction import nodes, text_nodes
 
 
 def create_hand_over_pipeline(target: str, encoders: Sequence[str]) -> Pipeline:
@@ -51,6 +51,74 @@ def create_hand_over_pipeline(target: str, encoders: Sequence[str]) -> Pipeline:
                 name="write_model_card",
                 namespace=f"prediction.{target}",
             ),
+        ]
+    )
+
+
+def create_text_hand_over_pipeline(target: str, models: Mapping[str, str]) -> Pipeline:
+    """Fit the recommended method of a target that is texts again, save it and write its card.
+
+    Args:
+        target: name of the target.
+        models: representation -> catalog name of the language model that makes it.
+    """
+    here = f"ingestion.{target}"
+    return Pipeline(
+        [
+            Node(
+                bind(text_nodes.hand_over_text, representations=list(models), target=target),
+                inputs=[
+                    "validation",
+                    "leaderboard",
+                    f"{here}.texts",
+                    f"{here}.splits",
+                    f"{here}.draws",
+                    "params:evaluation",
+                    "params:text_representation",
+                    "params:probing",
+                    "params:text_fine_tuning",
+                    "params:compute",
+                    *models.values(),
+                ],
+                outputs=[f"text_models.{target}", f"prediction.{target}.handed_over"],
+                name="hand_over",
+                namespace=f"prediction.{target}",
+            ),
+            Node(
+                for_target(nodes.write_model_card, target),
+                inputs=[
+                    f"text_models.{target}",
+                    f"prediction.{target}.handed_over",
+                    "leaderboard",
+                    "predictions",
+                    f"{here}.summary",
+                    "params:evaluation",
+                    "parameters",
+                ],
+                outputs=f"model_cards.{target}",
+                name="write_model_card",
+                namespace=f"prediction.{target}",
+            ),
+        ]
+    )
+
+
+def create_text_pipeline() -> Pipeline:
+    """Predict the classes of a table of new texts."""
+    return Pipeline(
+        [
+            Node(
+                text_nodes.predict_texts,
+                inputs=[
+                    "prediction.text_model",
+                    "prediction.texts",
+                    "params:prediction",
+                    "params:compute",
+                ],
+                outputs="prediction.text_table",
+                name="predict_texts",
+                namespace="text_prediction",
+            )
         ]
     )
 
