@@ -158,10 +158,11 @@ catalog = DataCatalog.from_config({
         {"package": "x", "inside": "x", "dataset": {}} if name == "PackageDataset"
         else {"name": "MNIST", "filepath": "x"} if name == "TorchvisionDataset"
         else {"of": {"x": {}}, "size": 8, "stride": 8} if name == "ImagePatchesDataset"
+        else {"filepath": "x", "matrix": "m", "words": "w"} if name == "WordVectorsDataset"
         else {"filepath": "x"}
     ]
 })
-assert len([catalog[name] for name in catalog.keys()]) == 17
+assert len([catalog[name] for name in catalog.keys()]) == 22
 assert not {"torch", "transformers", "sklearn", "torchvision"} & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
