@@ -202,7 +202,7 @@ def test_the_run_stops_where_too_much_is_bad_and_the_table_is_there(
     with pytest.raises(HeadstartError) as error:
         run("parts", settings={"max_bad_share": 0.27})
     message = str(error.value)
-    assert message.startswith("parts: 9 of 33 target images (27%) cannot be used")
+    assert message.startswith("parts: 9 of 33 target examples (27%) cannot be used")
     assert "ok/text0.png: not an image; ok/text1.png: not an image; ok/text2.png" in message
     assert "text3" not in message
     assert "quarantine.parquet" in message
@@ -216,7 +216,7 @@ def test_a_bad_source_stops_the_run_too(parts: Path, run: Run) -> None:
     catalog = run("parts", sources=("parts",))
     quarantine = catalog["quarantine"].load()
     assert quarantine["role"].tolist() == ["source"] * 4
-    with pytest.raises(HeadstartError, match=r"parts: 4 of 8 source images \(50%\)"):
+    with pytest.raises(HeadstartError, match=r"parts: 4 of 8 source examples \(50%\)"):
         run("parts", sources=("parts",), settings={"max_bad_share": 0.4})
 
 
