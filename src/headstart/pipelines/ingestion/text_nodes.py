@@ -24,13 +24,13 @@ def read_texts(target: str, raw: pd.DataFrame) -> Texts:
         counts.
 
     Raises:
-        HeadstartError: the labels name fewer than two classes.
+        HeadstartError: the labels of the texts name fewer than two classes.
     """
-    refuse_one_class(target, raw["label"].dropna().unique(), "texts")
     empty, unlabeled = raw["text"].isna(), raw["label"].isna()
     reasons = pd.Series("no text", index=raw.index).where(empty, "no label")
     rejected = raw[["path"]].assign(reason=reasons)[empty | unlabeled]
     texts = raw[~(empty | unlabeled)].reset_index(drop=True)
+    refuse_one_class(target, texts["label"].unique(), "texts")
     # Case and blanks aside: a text that was only typeset anew is the same text.
     plain = texts["text"].str.lower().str.split().str.join(" ")
     digests = [hashlib.sha256(text.encode()).hexdigest() for text in plain]
