@@ -22,13 +22,13 @@ def lora(rank: int = 3, variant: str = "lora", targets: Any = ("query", "value")
     return LoraParameters(rank=rank, alpha=7, targets=list(targets), variant=variant)  # type: ignore[arg-type]
 
 
-def trained(model: LanguageModel, parameters: LoraParameters, steps: int = 5) -> Any:
+def trained(model: LanguageModel, parameters: LoraParameters, steps: int = 20) -> Any:
     """A few large steps on an arbitrary loss."""
     torch.manual_seed(0)
     network = add_lora(copy.deepcopy(model.network), parameters, seed=1)
     optimizer = torch.optim.AdamW([p for p in network.parameters() if p.requires_grad], lr=0.05)
     for _ in range(steps):
-        loss = outputs(network).square().mean() + outputs(network)[:, 0].mean()
+        loss = outputs(network)[..., :16].mean()  # the last layer norm fixes all of the width
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -96,7 +96,7 @@ def test_merged_equals_unmerged(tiny_bert: LanguageModel, variant: str) -> None:
     network = trained(tiny_bert, lora(variant=variant))
     with torch.no_grad():
         apart = outputs(network)
-        assert (apart - outputs(tiny_bert.network)).abs().max() > 0.002  # far above the bound
+        assert (apart - outputs(tiny_bert.network)).abs().max() > 0.01  # far above the bound
         torch.testing.assert_close(outputs(merge_lora(network)), apart, atol=1e-5, rtol=1e-5)
 
 
