@@ -7,6 +7,7 @@ so that at initialization nothing changes, and (d + k) r numbers a layer are tra
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import torch
@@ -43,7 +44,9 @@ def add_lora(network: Any, parameters: LoraParameters, seed: int) -> Any:
         use_dora=parameters.variant == "dora",
         init_lora_weights="pissa" if parameters.variant == "pissa" else "gaussian",
     )
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        # PEFT asks transformers by an old name, which nobody here could mend.
+        warnings.filterwarnings("ignore", message="`is_gradient_checkpointing`")
         torch.manual_seed(seed)
         return get_peft_model(network, config)
 
