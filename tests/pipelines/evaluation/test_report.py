@@ -451,3 +451,17 @@ def test_qualities_stand_beside_the_probe(experiment):
     ranks = table[["uniformity", "mean"]].rank()
     found = rank_correlations(table.reset_index(), "accuracy")["uniformity"]
     assert found == pytest.approx(np.corrcoef(ranks.to_numpy().T)[0, 1])
+
+
+def test_demonstrations_that_did_not_fit_are_counted():
+    splits = pd.DataFrame({"class": [0, 1, 2, 0]})
+    rows = pd.DataFrame(
+        {
+            "method": ["in_context", "in_context", "in_context", "lora"],
+            "representation": "smollm2",
+            "shots": pd.Series([0, 4, 16, 16], dtype="Int64"),
+            "n_train": pd.Series([0, 12, 31, 48], dtype="Int64"),
+        }
+    )
+    assert report.dropped_demonstrations(rows, splits) == [(16, 31, 48)]
+    assert report.dropped_demonstrations(rows, None) == []

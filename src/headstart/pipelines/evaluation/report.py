@@ -100,6 +100,7 @@ def render_report(
         view |= _qualities(view, board, qualities)
         view |= _mistakes(view, predictions, splits, images, texts or {}, mistakes)
         view |= _training(view, histories, plots)
+        view["dropped"] = dropped_demonstrations(board, splits.get(target))
         view["summary"] = wording.counts(summaries.get(target, {}))
         aside = quarantine[quarantine["target"] == target]
         view["aside"] = aside
@@ -292,6 +293,27 @@ def where_it_hurt(board: pd.DataFrame, metric: str) -> dict[str, Any]:
         "compared": len(with_interval),
         "bare": len(rows) - len(with_interval),
     }
+
+
+def dropped_demonstrations(
+    board: pd.DataFrame, splits: pd.DataFrame | None
+) -> list[tuple[int, float, int]]:
+    """Where a prompt held fewer labeled examples than there were.
+
+    Args:
+        board: the leaderboard of one target.
+        splits: its splits, for the number of classes.
+
+    Returns:
+        Labels per class, examples shown (a mean over seeds), examples there were.
+    """
+    if splits is None:
+        return []
+    asked = board[(board["method"] == "in_context") & board["shots"].notna()]
+    asked = asked.drop_duplicates(["representation", "shots"])
+    there = (asked["shots"] * splits["class"].nunique()).astype(int)
+    short = asked["n_train"] < there
+    return list(zip(asked["shots"][short], asked["n_train"][short], there[short], strict=True))
 
 
 def worst_mistakes(
