@@ -56,6 +56,34 @@ def test_the_catalog_says_which_targets_are_texts(monkeypatch: pytest.MonkeyPatc
     assert (mine.text_targets, mine.image_targets) == (["mine"], ["other"])
 
 
+def test_any_choice_of_representations_and_methods_makes_all_that_it_reads() -> None:
+    """Every data set of a run is a raw one, a pretrained one, or what a node of the run writes."""
+    from pathlib import Path
+
+    from headstart import pipeline_registry
+
+    parameters, catalog = base_configuration(Path(__file__).parents[2])
+    for representations in (["tfidf_svd"], ["next_word", "minilm"], ["minilm_untrained"]):
+        chosen = {**parameters["text"], "representations": representations}
+        pipeline_registry.use(
+            Experiment.from_configuration(
+                {**parameters, "targets": ["newsgroups"], "text": chosen}, catalog
+            )
+        )
+        read = pipeline_registry.register_pipelines()["__default__"].inputs()
+        made = (
+            "ingestion.",
+            "representation.",
+            "pretraining.",
+            "probing.",
+            "fine_tuning.",
+            "lora.",
+        )
+        free = {name for name in read if name.startswith(made)}
+        assert not {name for name in free if not name.endswith("checkpoints")}
+    pipeline_registry.use(Experiment.from_configuration(parameters, catalog))
+
+
 class Oracle:
     """Stands for `fit_in_context`: remembers what it was asked, and knows the answers."""
 

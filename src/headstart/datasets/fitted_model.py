@@ -46,18 +46,7 @@ class FittedModelDataset(AbstractDataset["FittedModel", "FittedModel"]):
         from headstart.learning.encoders import Encoder
         from headstart.learning.fitted_model import FittedModel
 
-        if not self._exists():
-            raise DatasetError(
-                f"There is no fitted model in {self._filepath}. `kedro run` makes one for each "
-                "of its targets; check the target's name."
-            )
-        try:
-            config = json.loads((self._filepath / "config.json").read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise DatasetError(
-                f"The file {self._filepath / 'config.json'} is damaged ({error}). Delete the "
-                "folder and run again."
-            ) from error
+        config = read_config(self._filepath)
         arrays, _ = read_arrays(self._filepath / "model.safetensors")
         parts: dict[str, dict[str, Any]] = {"encoder": {}, "head": {}}
         for name, array in arrays.items():
@@ -71,3 +60,27 @@ class FittedModelDataset(AbstractDataset["FittedModel", "FittedModel"]):
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": self._filepath}
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """`config.json` of a fitted model.
+
+    Args:
+        folder: of the model.
+
+    Raises:
+        DatasetError: there is no model, or a damaged one.
+    """
+    file = folder / "config.json"
+    if not file.is_file():
+        raise DatasetError(
+            f"There is no fitted model in {folder}. `kedro run` makes one for each of its targets; "
+            "check the target's name."
+        )
+    try:
+        config: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DatasetError(
+            f"The file {file} is damaged ({error}). Delete the folder and run again."
+        ) from error
+    return config

@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kedro.io import AbstractDataset, DatasetError
+from kedro.io import AbstractDataset
 
 from headstart.datasets.atomic import replace_whole
+from headstart.datasets.fitted_model import read_config
 from headstart.datasets.language_model import LanguageModelDataset
 from headstart.datasets.tensors import read_arrays, to_bytes
 
@@ -51,18 +52,7 @@ class FittedTextDataset(AbstractDataset["FittedText", "FittedText"]):
         """
         from headstart.learning.text.fitted_text import FittedText
 
-        if not self._exists():
-            raise DatasetError(
-                f"There is no fitted text model in {self._filepath}. `kedro run` makes one for "
-                "each of its targets that are texts; check the target's name."
-            )
-        try:
-            config = json.loads((self._filepath / "config.json").read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise DatasetError(
-                f"The file {self._filepath / 'config.json'} is damaged ({error}). Delete the "
-                "folder and run again."
-            ) from error
+        config = read_config(self._filepath)
         arrays, _ = read_arrays(self._filepath / "head.safetensors")
         model = LanguageModelDataset(
             filepath=str(self._filepath / "model"), causal=config["text"]["causal"]

@@ -38,7 +38,7 @@ from headstart.learning.encoders import (
     to_network,
 )
 from headstart.learning.fits import Fit
-from headstart.learning.kept_fits import keep, kept
+from headstart.learning.kept_fits import fit_once
 from headstart.learning.parallel_fits import MappedArray, opened
 from headstart.learning.peak_memory import PeakMemory
 from headstart.learning.training import (
@@ -111,30 +111,27 @@ class FitPlan:
 
 def run_job(plan: FitPlan, job: FitJob) -> Fit:
     """One of many fits, unless an interrupted run has finished it already."""
-    shots = "all" if job.identity["shots"] is None else job.identity["shots"]
-    folder = plan.checkpoints and plan.checkpoints.at(f"shots_{shots}_seed_{job.identity['seed']}")
     signature = _signature(plan, job)
-    finished = kept(folder, signature) if folder else None
-    if finished is not None:
-        return finished
-    fit, _, _ = fit_network(
-        plan.encoder,
-        opened(plan.images),
-        plan.labels,
-        train_rows=job.train,
-        validation_rows=job.validation,
-        test_rows=job.test,
-        classes=plan.classes,
-        parameters=plan.parameters,
-        compute=plan.compute,
-        identity=job.identity,
-        from_scratch=plan.from_scratch,
-        checkpoint=folder,
-        signature=signature,
-    )
-    if folder:
-        keep(fit, folder, signature)
-    return fit
+
+    def fit(folder: CheckpointFolder | None) -> Fit:
+        made, _, _ = fit_network(
+            plan.encoder,
+            opened(plan.images),
+            plan.labels,
+            train_rows=job.train,
+            validation_rows=job.validation,
+            test_rows=job.test,
+            classes=plan.classes,
+            parameters=plan.parameters,
+            compute=plan.compute,
+            identity=job.identity,
+            from_scratch=plan.from_scratch,
+            checkpoint=folder,
+            signature=signature,
+        )
+        return made
+
+    return fit_once(plan.checkpoints, job.identity, signature, fit)
 
 
 def fit_network(

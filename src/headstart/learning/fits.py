@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -117,6 +118,31 @@ def history_table(fit: Fit) -> pd.DataFrame:
         history = fit.history[list(history.columns)]
     table = pd.DataFrame({name: [fit.identity[name]] * len(history) for name in IDENTITY})
     return _typed(pd.concat([table, history.reset_index(drop=True)], axis=1))
+
+
+def tables_of(
+    fits: Iterable[tuple[Fit, np.ndarray, np.ndarray]], labels: np.ndarray
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Scores, predictions of the test rows and training histories of several fits.
+
+    Args:
+        fits: each with its validation rows and its test rows; at least one.
+        labels: class of each row, shape (N,).
+    """
+    tables = [
+        (
+            score_table(fit, labels[validation], labels[test]),
+            prediction_table(fit, test, labels[test]),
+            history_table(fit),
+        )
+        for fit, validation, test in fits
+    ]
+    scores, predictions, histories = zip(*tables, strict=True)
+    return (
+        pd.concat(scores, ignore_index=True),
+        pd.concat(predictions, ignore_index=True),
+        pd.concat(histories, ignore_index=True),
+    )
 
 
 def _typed(table: pd.DataFrame) -> pd.DataFrame:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 import pandas as pd
 import torch
 
@@ -9,6 +12,31 @@ from headstart.learning.checkpoints import CheckpointFolder
 from headstart.learning.fits import Fit
 
 _KEPT = "result"  # the checkpoint that a finished fit leaves
+
+
+def fit_once(
+    checkpoints: CheckpointFolder | None,
+    identity: Mapping[str, Any],
+    signature: str,
+    fit: Callable[[CheckpointFolder | None], Fit],
+) -> Fit:
+    """A fit, unless an interrupted run has finished it already.
+
+    Args:
+        checkpoints: where fits under way and finished are kept; None: nowhere.
+        identity: of the fit; its shots and seed name its own folder.
+        signature: of everything that it is made of.
+        fit: fits, and saves checkpoints in the folder that it is given.
+    """
+    shots = "all" if identity["shots"] is None else identity["shots"]
+    folder = checkpoints and checkpoints.at(f"shots_{shots}_seed_{identity['seed']}")
+    finished = kept(folder, signature) if folder else None
+    if finished is not None:
+        return finished
+    made = fit(folder)
+    if folder:
+        keep(made, folder, signature)
+    return made
 
 
 def keep(fit: Fit, folder: CheckpointFolder, signature: str) -> None:

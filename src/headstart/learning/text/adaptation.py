@@ -25,7 +25,7 @@ from headstart.learning.configuration import ComputeParameters
 from headstart.learning.encoders import Features, choose_device
 from headstart.learning.fine_tune import FitJob
 from headstart.learning.fits import Fit
-from headstart.learning.kept_fits import keep, kept
+from headstart.learning.kept_fits import fit_once
 from headstart.learning.peak_memory import PeakMemory
 from headstart.learning.text.bitfit import train_biases
 from headstart.learning.text.language_model import (
@@ -109,20 +109,17 @@ class TextFitPlan:
 
 def run_text_job(plan: TextFitPlan, job: FitJob) -> Fit:
     """One of many fits, unless an interrupted run has finished it already."""
-    shots = "all" if job.identity["shots"] is None else job.identity["shots"]
-    folder = plan.checkpoints and plan.checkpoints.at(f"shots_{shots}_seed_{job.identity['seed']}")
     rows = [job.train, job.validation, job.test]
     signature = make_signature(
         *(job.identity, rows, [plan.labels[r] for r in rows], plan.parameters, plan.lora),
         *(plan.compute.deciding(), plan.made_of),
     )
-    finished = kept(folder, signature) if folder else None
-    if finished is not None:
-        return finished
-    fit, _ = fit_text(plan, job, checkpoint=folder, signature=signature)
-    if folder:
-        keep(fit, folder, signature)
-    return fit
+    return fit_once(
+        plan.checkpoints,
+        job.identity,
+        signature,
+        lambda folder: fit_text(plan, job, checkpoint=folder, signature=signature)[0],
+    )
 
 
 def fit_text(

@@ -82,7 +82,7 @@ def _fits(
 ) -> Tables:
     from headstart.fingerprint import code_fingerprint
     from headstart.learning.fine_tune import FitJob, FitPlan, fit_network, run_job
-    from headstart.learning.fits import history_table, prediction_table, score_table
+    from headstart.learning.fits import tables_of
     from headstart.learning.parallel_fits import run_fits, share
 
     if encoder.left_out:
@@ -118,17 +118,5 @@ def _fits(
     ]
     jobs.sort(key=lambda job: -len(job.train))  # long ones first, so that workers end together
     fits = run_fits(run_job, plan, jobs, compute=compute, description=f"{method} {target}")
-    tables = [
-        (
-            score_table(fit, labels[job.validation], labels[test]),
-            prediction_table(fit, test, labels[test]),
-            history_table(fit),
-        )
-        for fit, job in zip(fits, jobs, strict=True)
-    ]
-    scores, predictions, histories = zip(*tables, strict=True)
-    return (
-        pd.concat(scores, ignore_index=True),
-        pd.concat(predictions, ignore_index=True),
-        pd.concat(histories, ignore_index=True),
-    )
+    done = ((fit, job.validation, test) for fit, job in zip(fits, jobs, strict=True))
+    return tables_of(done, labels)

@@ -20,11 +20,11 @@ def adapt(
     splits: pd.DataFrame,
     draws: pd.DataFrame,
     model: Any,
-    features: Any,
     checkpoints: Any,
     seeds: TextSeedParameters,
     parameters: TextAdaptationParameters,
     compute: ComputeParameters,
+    features: Any = None,
     lora: LoraParameters | None = None,
 ) -> Tables:
     """Adapt a pretrained language model to a target.
@@ -37,11 +37,11 @@ def adapt(
         splits: which rows are test rows, and the class of each row.
         draws: rows to train and validate on, for each number of shots and seed.
         model: `headstart.learning.text.language_model.LanguageModel`.
-        features: `headstart.learning.encoders.Features` of the same model, frozen.
         checkpoints: where trainings are kept.
         seeds: how many of the draws are used.
         parameters: of the training.
         compute: of the machine.
+        features: `headstart.learning.encoders.Features` of the same model, frozen; None: none.
         lora: of the adapters, where there are any.
 
     Returns:
@@ -49,10 +49,11 @@ def adapt(
     """
     from headstart.fingerprint import code_fingerprint
     from headstart.learning.fine_tune import FitJob
-    from headstart.learning.fits import history_table, prediction_table, score_table
+    from headstart.learning.fits import tables_of
     from headstart.learning.parallel_fits import run_fits
     from headstart.learning.text.adaptation import TextFitPlan, fit_text, run_text_job
 
+    frozen = None if features is None else features.values
     labels, test = classes_and_test(splits, len(texts))
     plan = TextFitPlan(
         model=model,
@@ -60,12 +61,12 @@ def adapt(
         texts=list(texts["text"]),
         labels=labels,
         classes=int(splits["class"].max()) + 1,
-        features=features.values,
+        features=frozen,
         parameters=parameters,
         lora=lora,
         compute=compute.model_copy(update={"progress": False}),
         checkpoints=checkpoints,
-        made_of=[code_fingerprint(fit_text), texts["digest"].tolist(), features.values],
+        made_of=[code_fingerprint(fit_text), texts["digest"].tolist(), frozen],
     )
     jobs = [
         FitJob(
@@ -82,17 +83,5 @@ def adapt(
     ]
     jobs.sort(key=lambda job: -len(job.train))  # long ones first, so that workers end together
     fits = run_fits(run_text_job, plan, jobs, compute=compute, description=f"{method} {target}")
-    tables = [
-        (
-            score_table(fit, labels[job.validation], labels[test]),
-            prediction_table(fit, test, labels[test]),
-            history_table(fit),
-        )
-        for fit, job in zip(fits, jobs, strict=True)
-    ]
-    scores, predictions, histories = zip(*tables, strict=True)
-    return (
-        pd.concat(scores, ignore_index=True),
-        pd.concat(predictions, ignore_index=True),
-        pd.concat(histories, ignore_index=True),
-    )
+    done = ((fit, job.validation, test) for fit, job in zip(fits, jobs, strict=True))
+    return tables_of(done, labels)

@@ -18,22 +18,26 @@ def create_text_pipeline(target: str, method: str) -> Pipeline:
     here = f"{stage}.{target}.{start}"
     # Two methods of one stage start from the same encoder: their tables have the method's name.
     table = f"{here}." if stage == "fine_tuning" else f"{here}.{method}_"
+    # From scratch there is no frozen representation that the head could start from.
+    own = (
+        {}
+        if method == "from_scratch"
+        else {"features": f"representation.{target}.{start}.features"}
+    )
+    own |= {"lora": "params:text_fine_tuning.adapters"} if method == "lora" else {}
     return Pipeline(
         [
             Node(
                 bind(text_nodes.adapt, method=method, representation=start, target=target),
-                inputs=[
-                    f"ingestion.{target}.texts",
-                    f"ingestion.{target}.splits",
-                    f"ingestion.{target}.draws",
-                    "pretrained.minilm",
-                    f"representation.{target}.{start}.features",
-                    f"{table}checkpoints",
-                    "params:text_fine_tuning.draws",
-                    f"params:text_fine_tuning.{method}",
-                    "params:compute",
-                    *(["params:text_fine_tuning.adapters"] if method == "lora" else []),
-                ],
+                inputs={
+                    **{part: f"ingestion.{target}.{part}" for part in ("texts", "splits", "draws")},
+                    "model": "pretrained.minilm",
+                    "checkpoints": f"{table}checkpoints",
+                    "seeds": "params:text_fine_tuning.draws",
+                    "parameters": f"params:text_fine_tuning.{method}",
+                    "compute": "params:compute",
+                    **own,
+                },
                 outputs=[f"{table}{kind}" for kind in ("scores", "predictions", "history")],
                 name=method,
                 namespace=here,

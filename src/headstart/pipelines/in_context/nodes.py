@@ -44,7 +44,7 @@ def learn_in_context(
     from tqdm import tqdm
 
     from headstart.learning.encoders import choose_device
-    from headstart.learning.fits import prediction_table, score_table
+    from headstart.learning.fits import tables_of
     from headstart.learning.text.in_context import fit_in_context
 
     labels, test = classes_and_test(splits, len(texts))
@@ -101,6 +101,5 @@ def learn_in_context(
         fits.append((fit(draw, draw.shots, draw.validation), draw.validation))
         bar.update()
     bar.close()
-    scores = [score_table(one, labels[rows], labels[test]) for one, rows in fits]
-    predictions = [prediction_table(one, test, labels[test]) for one, _ in fits]
-    return pd.concat(scores, ignore_index=True), pd.concat(predictions, ignore_index=True)
+    scores, predictions, _ = tables_of(((one, rows, test) for one, rows in fits), labels)
+    return scores, predictions

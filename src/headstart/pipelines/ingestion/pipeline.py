@@ -17,7 +17,7 @@ def create_pipeline(target: str, has_source: bool) -> Pipeline:
     """
     here = f"ingestion.{target}"
     # Between the two the quarantine of all targets is joined: apart, each can be run alone.
-    images, labels = f"ingestion.images.{target}", f"ingestion.labels.{target}"
+    images = f"ingestion.images.{target}"
     sources = [f"{here}.source_images"] if has_source else []
     decoding = [
         Node(
@@ -48,28 +48,41 @@ def create_pipeline(target: str, has_source: bool) -> Pipeline:
                 name="screen",
                 namespace=images,
             ),
-            Node(
-                for_target(nodes.split_target, target),
-                inputs=[
-                    f"{here}.screened",
-                    "quarantine",
-                    f"{here}.counts",
-                    "params:ingestion",
-                    *sources,
-                ],
-                outputs=[f"{here}.splits", f"{here}.source_rows", f"{here}.summary"],
-                name="split",
-                namespace=labels,
-            ),
-            Node(
-                for_target(nodes.draw_labels, target),
-                inputs=[f"{here}.splits", "params:draws"],
-                outputs=f"{here}.draws",
-                name="draw",
-                namespace=labels,
-            ),
+            *label_nodes(target, sources),
         ]
     )
+
+
+def label_nodes(target: str, sources: Sequence[str]) -> list[Node]:
+    """Split a target that was screened, and draw labels.
+
+    Args:
+        target: name of the target.
+        sources: catalog names of what it transfers from, where that is not the target itself.
+    """
+    here, labels = f"ingestion.{target}", f"ingestion.labels.{target}"
+    return [
+        Node(
+            for_target(nodes.split_target, target),
+            inputs=[
+                f"{here}.screened",
+                "quarantine",
+                f"{here}.counts",
+                "params:ingestion",
+                *sources,
+            ],
+            outputs=[f"{here}.splits", f"{here}.source_rows", f"{here}.summary"],
+            name="split",
+            namespace=labels,
+        ),
+        Node(
+            for_target(nodes.draw_labels, target),
+            inputs=[f"{here}.splits", "params:draws"],
+            outputs=f"{here}.draws",
+            name="draw",
+            namespace=labels,
+        ),
+    ]
 
 
 def create_source_pipeline(source: str, targets: Sequence[str]) -> Pipeline:

@@ -3,7 +3,8 @@
 from kedro.pipeline import Node, Pipeline
 
 from headstart.pipelines.binding import for_target
-from headstart.pipelines.ingestion import nodes, text_nodes
+from headstart.pipelines.ingestion import text_nodes
+from headstart.pipelines.ingestion.pipeline import label_nodes
 
 
 def create_text_pipeline(target: str) -> Pipeline:
@@ -13,9 +14,7 @@ def create_text_pipeline(target: str) -> Pipeline:
         target: name of the target; its texts are the catalog entry `<target>.target`. The source
             are its own texts without the test texts.
     """
-    here, texts, labels = (
-        f"{name}.{target}" for name in ("ingestion", "ingestion.texts", "ingestion.labels")
-    )
+    here = f"ingestion.{target}"
     return Pipeline(
         [
             Node(
@@ -25,21 +24,8 @@ def create_text_pipeline(target: str) -> Pipeline:
                     f"{here}.{part}" for part in ("texts", "screened", "quarantine", "counts")
                 ],
                 name="read",
-                namespace=texts,
+                namespace=f"ingestion.texts.{target}",
             ),
-            Node(
-                for_target(nodes.split_target, target),
-                inputs=[f"{here}.screened", "quarantine", f"{here}.counts", "params:ingestion"],
-                outputs=[f"{here}.splits", f"{here}.source_rows", f"{here}.summary"],
-                name="split",
-                namespace=labels,
-            ),
-            Node(
-                for_target(nodes.draw_labels, target),
-                inputs=[f"{here}.splits", "params:draws"],
-                outputs=f"{here}.draws",
-                name="draw",
-                namespace=labels,
-            ),
+            *label_nodes(target, sources=[]),
         ]
     )

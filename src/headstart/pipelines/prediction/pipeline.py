@@ -36,21 +36,7 @@ def create_hand_over_pipeline(target: str, encoders: Sequence[str]) -> Pipeline:
                 name="hand_over",
                 namespace=f"prediction.{target}",
             ),
-            Node(
-                for_target(nodes.write_model_card, target),
-                inputs=[
-                    f"models.{target}",
-                    "recommendations",
-                    "leaderboard",
-                    "predictions",
-                    f"{here}.summary",
-                    "params:evaluation",
-                    "parameters",
-                ],
-                outputs=f"model_cards.{target}",
-                name="write_model_card",
-                namespace=f"prediction.{target}",
-            ),
+            _card_node(target, f"models.{target}", "recommendations"),
         ]
     )
 
@@ -84,21 +70,7 @@ def create_text_hand_over_pipeline(target: str, models: Mapping[str, str]) -> Pi
                 name="hand_over",
                 namespace=f"prediction.{target}",
             ),
-            Node(
-                for_target(nodes.write_model_card, target),
-                inputs=[
-                    f"text_models.{target}",
-                    f"prediction.{target}.handed_over",
-                    "leaderboard",
-                    "predictions",
-                    f"{here}.summary",
-                    "params:evaluation",
-                    "parameters",
-                ],
-                outputs=f"model_cards.{target}",
-                name="write_model_card",
-                namespace=f"prediction.{target}",
-            ),
+            _card_node(target, f"text_models.{target}", f"prediction.{target}.handed_over"),
         ]
     )
 
@@ -140,4 +112,22 @@ def create_pipeline() -> Pipeline:
                 namespace="prediction",
             )
         ]
+    )
+
+
+def _card_node(target: str, model: str, recommendations: str) -> Node:
+    return Node(
+        for_target(nodes.write_model_card, target),
+        inputs=[
+            model,
+            recommendations,
+            "leaderboard",
+            "predictions",
+            f"ingestion.{target}.summary",
+            "params:evaluation",
+            "parameters",
+        ],
+        outputs=f"model_cards.{target}",
+        name="write_model_card",
+        namespace=f"prediction.{target}",
     )

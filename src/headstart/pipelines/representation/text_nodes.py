@@ -70,31 +70,6 @@ def extract_language_model(
         parameters: length, pooling and size of a batch.
         compute: device and progress bar.
     """
-    return _encode(name, target, texts, model, parameters, compute)
-
-
-def extract_minilm_untrained(
-    target: str,
-    texts: pd.DataFrame,
-    model: Any,
-    parameters: TextRepresentationParameters,
-    compute: ComputeParameters,
-) -> Any:
-    """The representation `minilm_untrained`: the same network with its initial weights."""
-    from headstart.learning.text.language_model import untrained
-
-    fresh = untrained(model, parameters.encoder.untrained_seed)
-    return _encode("minilm_untrained", target, texts, fresh, parameters, compute)
-
-
-def _encode(
-    name: str,
-    target: str,
-    texts: pd.DataFrame,
-    model: Any,
-    parameters: TextRepresentationParameters,
-    compute: ComputeParameters,
-) -> Any:
     from tqdm import tqdm
 
     from headstart.learning.encoders import Features, choose_device
@@ -113,3 +88,17 @@ def _encode(
         ),
     )
     return Features(name, values, model.parameters)
+
+
+def extract_minilm_untrained(
+    target: str,
+    texts: pd.DataFrame,
+    model: Any,
+    parameters: TextRepresentationParameters,
+    compute: ComputeParameters,
+) -> Any:
+    """The representation `minilm_untrained`: the same network with its initial weights."""
+    from headstart.learning.text.language_model import untrained
+
+    fresh = untrained(model, parameters.encoder.untrained_seed)
+    return extract_language_model("minilm_untrained", target, texts, fresh, parameters, compute)
