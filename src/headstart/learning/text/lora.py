@@ -68,7 +68,7 @@ def refuse_unknown_targets(network: nn.Module, targets: list[str]) -> None:
     """
     linear = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)]
     for target in targets:
-        if not any(name == target or name.endswith(f".{target}") for name in linear):
+        if not any(_named(name, target) for name in linear):
             there = ", ".join(sorted({name.split(".")[-1] for name in linear}))
             raise HeadstartError(
                 f"lora.targets: the model has no linear layer '{target}'. It has {there}; or take "
@@ -87,6 +87,10 @@ def count_lora_parameters(network: nn.Module, targets: list[str], rank: int) -> 
     return sum(
         (module.out_features + module.in_features) * rank
         for name, module in network.named_modules()
-        if isinstance(module, nn.Linear)
-        and any(name == target or name.endswith(f".{target}") for target in targets)
+        if isinstance(module, nn.Linear) and any(_named(name, target) for target in targets)
     )
+
+
+def _named(name: str, target: str) -> bool:
+    """Whether a target means this layer: by its whole name or its last parts, as in PEFT."""
+    return name == target or name.endswith(f".{target}")

@@ -10,8 +10,7 @@ from tqdm import tqdm
 from headstart.learning.fits import (
     PREDICTION_COLUMNS,
     SCORE_COLUMNS,
-    prediction_table,
-    score_table,
+    tables_of,
 )
 from headstart.learning.splits import classes_and_test, draws_of
 from headstart.pipelines.probing.parameters import ProbingParameters
@@ -79,7 +78,7 @@ def _fit_all(
     labels, test = classes_and_test(splits, len(features.values))
     if features.left_out:
         return pd.DataFrame(columns=SCORE_COLUMNS), pd.DataFrame(columns=PREDICTION_COLUMNS)
-    scores, predictions = [], []
+    fits = []
     bar = tqdm(list(draws_of(draws)), desc=f"{target}: {method} on {features.name}", unit="fit")
     for draw in bar:
         fit, _ = fit_one(
@@ -99,6 +98,6 @@ def _fit_all(
                 "episode": None,
             },
         )
-        scores.append(score_table(fit, labels[draw.validation], labels[test]))
-        predictions.append(prediction_table(fit, test, labels[test]))
-    return pd.concat(scores, ignore_index=True), pd.concat(predictions, ignore_index=True)
+        fits.append((fit, draw.validation, test))
+    scores, predictions, _ = tables_of(fits, labels)
+    return scores, predictions
