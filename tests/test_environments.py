@@ -9,13 +9,20 @@ from kedro.config import OmegaConfigLoader
 
 from headstart.experiment import Experiment
 from headstart.learning.configuration import ComputeParameters
+from headstart.learning.planning.parameters import PlanningParameters
 from headstart.learning.pretext.parameters import PretrainingParameters
 from headstart.learning.text.pretraining_parameters import TextPretrainingTasks
 from headstart.pipelines.evaluation.parameters import EvaluationParameters
 from headstart.pipelines.fine_tuning.parameters import FineTuningParameters
 from headstart.pipelines.fine_tuning.text_parameters import TextFineTuningParameters
 from headstart.pipelines.in_context.parameters import InContextStageParameters
-from headstart.pipelines.ingestion.parameters import DrawParameters, IngestionParameters
+from headstart.pipelines.ingestion.parameters import (
+    DrawParameters,
+    FewShotIngestionParameters,
+    IngestionParameters,
+    TableIngestionParameters,
+)
+from headstart.pipelines.multi_task.parameters import MultiTaskParameters
 from headstart.pipelines.prediction.parameters import PredictionParameters
 from headstart.pipelines.probing.parameters import ProbingParameters
 from headstart.pipelines.representation.parameters import RepresentationParameters
@@ -27,12 +34,16 @@ BLOCKS = {
     "compute": ComputeParameters,
     "draws": DrawParameters,
     "evaluation": EvaluationParameters,
+    "few_shot_ingestion": FewShotIngestionParameters,
     "fine_tuning": FineTuningParameters,
     "ingestion": IngestionParameters,
+    "multi_task": MultiTaskParameters,
+    "planning": PlanningParameters,
     "prediction": PredictionParameters,
     "pretraining": PretrainingParameters,
     "probing": ProbingParameters,
     "representation": RepresentationParameters,
+    "table_ingestion": TableIngestionParameters,
     "text_representation": TextRepresentationParameters,
     "text_pretraining": TextPretrainingTasks,
     "text_fine_tuning": TextFineTuningParameters,

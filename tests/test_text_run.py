@@ -38,10 +38,52 @@ def write(project: Path, table: pd.DataFrame, label: str = "queue") -> None:
     catalog.write_text(catalog.read_text() + CATALOG.format(label=label))
 
 
+ASKING = """
+pretrained.smollm2:
+  type: headstart.datasets.LanguageModelDataset
+  filepath: data/01_raw/tiny
+  causal: true
+reuters.source:
+  type: headstart.datasets.TextTableDataset
+  filepath: data/01_raw/letters.csv
+  text_column: body
+  label_column: queue
+"""
+
+
+def save_tiny_causal_model(folder: Path) -> None:
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    words = ["[UNK]", "Text", "Topic", ":", "N", "A", *NAMES, "far", "near", *WORDS[0], *WORDS[1]]
+    tokenizer = Tokenizer(models.WordLevel({w: i for i, w in enumerate(words)}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = LlamaConfig(vocab_size=len(words), intermediate_size=16, **sizes)
+    LlamaForCausalLM(config).save_pretrained(folder)
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="[UNK]").save_pretrained(folder)
+
+
+def ask_after_post_training(project: Path, table: pd.DataFrame) -> None:
+    """A tiny causal model, a source task for it with a text of the target, and both asked."""
+    save_tiny_causal_model(project / "data/01_raw/tiny")
+    letters = tickets(30, 1).assign(queue=["far", "near"] * 15)
+    letters.loc[3, "body"] = table.loc[5, "body"].upper()
+    letters.to_csv(project / "data/01_raw/letters.csv", index=False)
+    catalog = project / "conf/test/catalog.yml"
+    catalog.write_text(catalog.read_text() + ASKING)
+    parameters = project / "conf/test/parameters.yml"
+    text = parameters.read_text().replace("from_scratch]", "from_scratch, in_context]")
+    parameters.write_text(text + "  asked: [smollm2, post_training]\nin_context: {shots: [0, 1]}\n")
+
+
 def test_texts_of_ones_own_give_a_report_a_model_and_predictions(kedro: Any, project: Path) -> None:
     table = tickets(40, 0)
     table.loc[7, "body"] = None
     write(project, table)
+    ask_after_post_training(project, table)
     run = ("run", "--env", "test", "--params", "targets=tickets")
     done = kedro(project, *run)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
@@ -50,6 +92,11 @@ def test_texts_of_ones_own_give_a_report_a_model_and_predictions(kedro: Any, pro
     assert set(results["track"]) == {"text"}
     assert set(results["method"]) == {
         *("linear_probe", "nearest_neighbors", "fine_tune", "lora", "bitfit", "from_scratch"),
+        "in_context",
+    }
+    asked = results[results["method"] == "in_context"]
+    assert set(zip(asked["representation"], asked["shots"], strict=True)) == {
+        (name, shots) for name in ("smollm2", "post_training") for shots in (0, 1)
     }
     everything = results[results["shots"].isna() & (results["metric"] == "accuracy")]
     probes = everything[everything["method"] == "linear_probe"].groupby("representation")["value"]
@@ -59,9 +106,16 @@ def test_texts_of_ones_own_give_a_report_a_model_and_predictions(kedro: Any, pro
     aside = pd.read_parquet(reporting / "quarantine.parquet")
     assert aside[["path", "reason"]].to_numpy().tolist() == [["tickets.csv#7", "no text"]]
     reading = pd.read_parquet(reporting / "text_pretraining.parquet")
-    assert reading["task"].tolist() == ["masked_language"]
+    assert reading[["source", "task", "start"]].to_numpy().tolist() == [
+        ["tickets", "masked_language", "minilm"],
+        ["reuters", "post_training", "smollm2"],
+    ]
+    assert reading["held_out_loss_after"].notna().all()
+    rows = pd.read_parquet(project / "data/test/03_primary/reuters/source_rows.parquet")
+    assert rows["row"].tolist() == [row for row in range(30) if row != 3]  # the target's text
     page = (reporting / "report.html").read_text(encoding="utf-8")
     assert "Reading on in the target" in page
+    assert "Post-training on a source task" in page
     assert "Each new text" not in page
 
     new = tickets(6, 5).rename(columns={"body": "text"})
@@ -82,7 +136,7 @@ def test_texts_of_ones_own_give_a_report_a_model_and_predictions(kedro: Any, pro
     done = kedro(project, *run[:-1], "targets=tickets,text_fine_tuning.adapters.rank=2")
     ran = [line.split(" ")[1] for line in done.stdout.splitlines() if "/" in line.split(" ")[0]]
     assert "lora.tickets.minilm.lora" in ran
-    stages = ("ingestion", "pretraining", "representation", "probing", "fine_tuning")
+    stages = ("ingestion", "pretraining", "representation", "probing", "fine_tuning", "in_context")
     assert not [node for node in ran if node.startswith(stages) or node.endswith("bitfit")]
 
 

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, ValidationError
 
 from headstart.errors import HeadstartError
 from headstart.learning.configuration import Parameters
+from headstart.learning.multi_task.parameters import TaskMethod
 from headstart.learning.pretext.parameters import PretrainingParameters
 from headstart.learning.text.pretraining_parameters import TextPretrainingTasks
 from headstart.pipelines.fine_tuning.text_parameters import TextFineTuningParameters
@@ -23,17 +24,19 @@ Method = Literal["linear_probe", "nearest_neighbors", "fine_tune", "from_scratch
 TextPretext = Literal["masked_language", "next_word"]
 TextRepresentation = Literal["tfidf_svd", "glove", "minilm_untrained", "minilm", TextPretext]
 TextMethod = Literal[Method, "lora", "bitfit", "in_context"]
-CAUSAL_MODEL = "smollm2"  # what in_context asks
+AskedModel = Literal["smollm2", "next_word", "post_training"]
 
 # Parameter blocks of stages; which of them are read depends on the targets.
 STAGES = frozenset(
     {
-        *("pretraining", "representation", "fine_tuning"),
+        *("pretraining", "representation", "probing", "fine_tuning"),
         *("text_representation", "text_pretraining", "text_fine_tuning", "in_context"),
+        *("table_ingestion", "multi_task", "few_shot_ingestion"),
     }
 )
 
-_TEXT_DATASETS = ("TextTableDataset", "TextFolderDataset")
+_TEXT_DATASETS = ("TextTableDataset", "TextFolderDataset", "HuggingFaceTextDataset")
+_TABLE_DATASETS = ("TaskTableDataset",)
 
 
 def _as_list(value: Any) -> Any:
@@ -47,15 +50,35 @@ class TextExperiment(Parameters):
     Attributes:
         representations: what the probes start from.
         methods: how a representation or the pretrained encoder is used on the target.
+        asked: causal models that `in_context` asks: the pretrained one, or what it is after
+            `next_word` or after post-training.
     """
 
     representations: Annotated[list[TextRepresentation], BeforeValidator(_as_list)]
     methods: Annotated[list[TextMethod], BeforeValidator(_as_list), Field(min_length=1)]
+    asked: Annotated[list[AskedModel], BeforeValidator(_as_list), Field(min_length=1)]
+
+    @property
+    def causal_models(self) -> list[str]:
+        """The models that `in_context` asks; none where it is not among the methods."""
+        return list(dict.fromkeys(self.asked)) if "in_context" in self.methods else []
 
     @property
     def pretext(self) -> list[str]:
         """The pretext tasks among the representations."""
         return [name for name in self.representations if name in get_args(TextPretext)]
+
+    @property
+    def read_on(self) -> list[str]:
+        """The pretext tasks that make a representation, or a model that is asked."""
+        asked = [name for name in self.causal_models if name in get_args(TextPretext)]
+        return list(dict.fromkeys([*self.pretext, *asked]))
+
+    @property
+    def hands_over(self) -> bool:
+        """Whether any method makes a language model with a head, which is ready to predict."""
+        probed = set(self.representations) - {"tfidf_svd", "glove"} and probes_of(self.methods)
+        return bool(probed or {"fine_tune", "lora", "bitfit", "from_scratch"} & set(self.methods))
 
     @property
     def extracted(self) -> list[str]:
@@ -64,44 +87,82 @@ class TextExperiment(Parameters):
         return list(dict.fromkeys([*self.representations, *(["minilm"] if adapted else [])]))
 
 
+class TableExperiment(Parameters):
+    """What is compared on targets that are tables of several tasks.
+
+    Attributes:
+        methods: how the tasks are learned.
+    """
+
+    methods: Annotated[list[TaskMethod], BeforeValidator(_as_list), Field(min_length=1)]
+
+
+class FewShotExperiment(Parameters):
+    """What is compared where learning itself is learned.
+
+    Attributes:
+        families: names of families of tasks; the catalog entry `<name>.target` says where the
+            images of each are. One may be a target, too.
+    """
+
+    families: Annotated[list[str], BeforeValidator(_as_list)]
+
+
 class Experiment(Parameters):
     """The parts of `conf/base/parameters.yml` that shape the pipelines.
 
     Attributes:
         targets: names of the targets; the catalog entry `<name>.target` says where each is, and by
-            its type whether it is images or texts.
-        text: what is compared on targets that are texts; the next three are for images.
+            its type whether it is images, texts or a table of several tasks.
+        text: what is compared on targets that are texts.
+        tables: what is compared on tables of several tasks.
+        few_shot: on which families of tasks learning is learned; the next three are for images.
         representations: what the probes start from.
         methods: how a representation or an encoder is used on the target.
         fine_tuned: the pretrained encoders that `fine_tune` starts from.
         sources: targets with a catalog entry `<name>.source` of their own.
         pretext_sources: `pretraining.sources`: task -> the source that it learns from.
         texts: the targets that are texts.
+        post_training_source: `text_pretraining.post_training.source`.
+        ranks: `text_fine_tuning.ranks`.
+        task_tables: the targets that are tables of several tasks.
     """
 
     targets: Annotated[list[str], BeforeValidator(_as_list), Field(min_length=1)]
     text: TextExperiment
+    tables: TableExperiment
+    few_shot: FewShotExperiment
     representations: Annotated[list[Representation], BeforeValidator(_as_list)]
     methods: Annotated[list[Method], BeforeValidator(_as_list), Field(min_length=1)]
     fine_tuned: Annotated[list[Pretrained], BeforeValidator(_as_list)]
     sources: frozenset[str] = frozenset()
     pretext_sources: Mapping[str, str | None] = Field(default_factory=dict)
     texts: frozenset[str] = frozenset()
+    post_training_source: str = ""
+    ranks: tuple[int, ...] = ()
+    task_tables: frozenset[str] = frozenset()
 
     @classmethod
     def parameters(cls) -> set[str]:
         """Names of the parameters in `conf/base/parameters.yml`."""
-        return set(cls.model_fields) - {"sources", "pretext_sources", "texts"}
+        found = {"sources", "pretext_sources", "texts", "post_training_source", "task_tables"}
+        found |= {"ranks"}
+        return set(cls.model_fields) - found
 
     @property
     def image_targets(self) -> list[str]:
         """The targets that are images."""
-        return [target for target in self.targets if target not in self.texts]
+        return [target for target in self.targets if target not in self.texts | self.task_tables]
 
     @property
     def text_targets(self) -> list[str]:
         """The targets that are texts."""
         return [target for target in self.targets if target in self.texts]
+
+    @property
+    def table_targets(self) -> list[str]:
+        """The targets that are tables of several tasks."""
+        return [target for target in self.targets if target in self.task_tables]
 
     @property
     def encoders(self) -> list[str]:
@@ -133,6 +194,18 @@ class Experiment(Parameters):
     def named_sources(self) -> list[str]:
         """The sources that are no target's own."""
         return list(dict.fromkeys(s for s, _ in self.pretrainings if s not in self.targets))
+
+    @property
+    def text_sources(self) -> list[str]:
+        """The labeled texts that post-training learns from, where a model is asked after it."""
+        wanted = self.text_targets and "post_training" in self.text.causal_models
+        return [self.post_training_source] if wanted else []
+
+    @property
+    def text_pretrainings(self) -> list[tuple[str, str]]:
+        """Source and task of each language model that learns before it is used on a target."""
+        read_on = [(target, task) for target in self.text_targets for task in self.text.read_on]
+        return [*read_on, *((source, "post_training") for source in self.text_sources)]
 
     def source_of(self, target: str, task: str) -> str:
         """The source that a pretext task learns from: one with a name, or the target's own.
@@ -216,6 +289,11 @@ class Experiment(Parameters):
             if method in self.text.methods
         ]
 
+    @property
+    def lora_targets(self) -> list[str]:
+        """The targets that `lora` adapts a model to."""
+        return self.text_targets if "lora" in self.text.methods else []
+
     def language_models(self, target: str) -> dict[str, str]:
         """Representation -> catalog name of the language model that makes it.
 
@@ -226,14 +304,41 @@ class Experiment(Parameters):
         # Of the untrained one only the architecture counts, which is that of the pretrained one.
         return {"minilm": "pretrained.minilm", "minilm_untrained": "pretrained.minilm", **read_on}
 
+    def learned_together(self, table: str) -> list[str]:
+        """Catalog names of the tables of one kind that the methods on several tasks write.
+
+        Args:
+            table: scores, history or cosines.
+        """
+        return [
+            f"multi_task.{target}.{method}.{table}"
+            for target in self.table_targets
+            for method in self.tables.methods
+        ]
+
     def asked(self, table: str) -> list[str]:
         """Catalog names of the tables of one kind that `in_context` writes.
 
         Args:
             table: scores or predictions.
         """
-        targets = self.text_targets if "in_context" in self.text.methods else []
-        return [f"in_context.{target}.{CAUSAL_MODEL}.{table}" for target in targets]
+        return [
+            f"in_context.{target}.{model}.{table}"
+            for target in self.text_targets
+            for model in self.text.causal_models
+        ]
+
+    def causal_model(self, target: str, name: str) -> str:
+        """Catalog name of a model that `in_context` asks.
+
+        Args:
+            target: name of a target that is texts.
+            name: of the model.
+        """
+        if name == "smollm2":
+            return f"pretrained.{name}"
+        source = self.post_training_source if name == "post_training" else target
+        return f"pretraining.{source}.{name}.model"
 
     @classmethod
     def from_configuration(cls, parameters: dict[str, Any], catalog: dict[str, Any]) -> Any:
@@ -250,17 +355,25 @@ class Experiment(Parameters):
                     f"targets: '{target}' cannot be a target's name; use letters, digits and "
                     "underscores, for instance my_parts."
                 )
-        own["texts"] = frozenset(t for t in targets if _is_text(t, catalog))
+        own["texts"] = frozenset(
+            t for t in targets if _is_of(_TEXT_DATASETS, f"{t}.target", catalog)
+        )
+        own["task_tables"] = frozenset(
+            t for t in targets if _is_of(_TABLE_DATASETS, f"{t}.target", catalog)
+        )
         own["sources"] = frozenset(t for t in targets if f"{t}.source" in catalog)
         pretraining = _validated(PretrainingParameters, "pretraining", parameters)
         # Their nodes read a part each; a name that none of them reads is refused here.
-        _validated(TextPretrainingTasks, "text_pretraining", parameters)
-        _validated(TextFineTuningParameters, "text_fine_tuning", parameters)
+        learning = _validated(TextPretrainingTasks, "text_pretraining", parameters)
+        own["post_training_source"] = learning.post_training.source
+        own["ranks"] = _validated(TextFineTuningParameters, "text_fine_tuning", parameters).ranks
         try:
             experiment = cls.model_validate({**own, "pretext_sources": pretraining.sources})
         except ValidationError as error:
             raise HeadstartError(_explain(error)) from error
         _refuse_wrong_sources(experiment, catalog)
+        _refuse_wrong_text_source(experiment, catalog)
+        _refuse_wrong_families(experiment, catalog)
         return experiment
 
 
@@ -285,11 +398,11 @@ def probes_of(methods: Collection[str]) -> list[str]:
     return [m for m in ("linear_probe", "nearest_neighbors") if m in methods]
 
 
-def _is_text(target: str, catalog: dict[str, Any]) -> bool:
-    """Whether a target's catalog entry is of a type that reads texts."""
-    entry = catalog.get(f"{target}.target")
+def _is_of(types: Collection[str], name: str, catalog: dict[str, Any]) -> bool:
+    """Whether a catalog entry is of one of these types."""
+    entry = catalog.get(name)
     while isinstance(entry, dict):
-        if str(entry.get("type", "")).split(".")[-1] in _TEXT_DATASETS:
+        if str(entry.get("type", "")).split(".")[-1] in types:
             return True
         entry = entry.get("dataset")  # of a package
     return False
@@ -311,6 +424,39 @@ def _refuse_wrong_sources(experiment: Experiment, catalog: dict[str, Any]) -> No
             raise HeadstartError(
                 f"{where}: the catalog has no entry '{source}.source'; add one to "
                 "conf/local/catalog.yml, or say null for the target's own source."
+            )
+
+
+def _refuse_wrong_text_source(experiment: Experiment, catalog: dict[str, Any]) -> None:
+    where = "text_pretraining.post_training.source"
+    for source in experiment.text_sources:
+        if source in experiment.targets:
+            raise HeadstartError(
+                f"{where}: '{source}' is a target of this run; name a task that is not."
+            )
+        if f"{source}.source" not in catalog:
+            raise HeadstartError(
+                f"{where}: the catalog has no entry '{source}.source'; add one to "
+                "conf/local/catalog.yml, or take post_training out of text.asked."
+            )
+        if not _is_of(_TEXT_DATASETS, f"{source}.source", catalog):
+            raise HeadstartError(
+                f"{where}: the catalog entry '{source}.source' is of no type that reads texts "
+                f"({', '.join(_TEXT_DATASETS)})."
+            )
+
+
+def _refuse_wrong_families(experiment: Experiment, catalog: dict[str, Any]) -> None:
+    for family in experiment.few_shot.families:
+        if not family.isidentifier():
+            raise HeadstartError(
+                f"few_shot.families: '{family}' cannot be a family's name; use letters, digits and "
+                "underscores, for instance my_letters."
+            )
+        if _is_of([*_TEXT_DATASETS, *_TABLE_DATASETS], f"{family}.target", catalog):
+            raise HeadstartError(
+                f"few_shot.families: the catalog entry '{family}.target' is of no type that reads "
+                "images; few-shot tasks are made of images."
             )
 
 
@@ -355,7 +501,8 @@ def _explain(error: ValidationError, block: str = "") -> str:
         if problem["type"] == "literal_error":
             allowed = (
                 *(*get_args(Representation), *get_args(Method)),
-                *(*get_args(TextRepresentation), *get_args(TextMethod)),
+                *(*get_args(TextRepresentation), *get_args(TextMethod), *get_args(AskedModel)),
+                *get_args(TaskMethod),
             )
             close = get_close_matches(str(given), allowed, n=1)
             message += f"; did you mean '{close[0]}'?" if close else ""

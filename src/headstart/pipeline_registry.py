@@ -7,13 +7,15 @@ from pathlib import Path
 from kedro.framework.project import pipelines
 from kedro.pipeline import Pipeline
 
-from headstart.experiment import CAUSAL_MODEL, Experiment, base_configuration, probes_of
+from headstart.experiment import Experiment, base_configuration, probes_of
 from headstart.pipelines import (
     collecting,
     evaluation,
     fine_tuning,
     in_context,
     ingestion,
+    multi_task,
+    planning,
     prediction,
     pretraining,
     probing,
@@ -40,6 +42,9 @@ def register_pipelines() -> dict[str, Pipeline]:
     experiment = _experiment or Experiment.from_configuration(*base_configuration(Path.cwd()))
     targets, sources = experiment.image_targets, experiment.named_sources
     texts, text = experiment.text_targets, experiment.text
+    text_sources = experiment.text_sources
+    tables = experiment.table_targets
+    families = experiment.few_shot.families
     pretrained = [f"pretraining.{source}.{task}" for source, task in experiment.pretrainings]
     represented = [
         f"representation.{t}.{r}" for t, r in product(targets, experiment.representations)
@@ -47,10 +52,15 @@ def register_pipelines() -> dict[str, Pipeline]:
     read = [f"representation.{t}.{r}" for t, r in product(texts, text.representations)]
     encoders = {t: {e: experiment.encoder_of(t, e) for e in experiment.encoders} for t in targets}
     stages = {
-        "ingestion": ingestion.create_quarantine_pipeline([*targets, *sources, *texts])
+        "ingestion": ingestion.create_quarantine_pipeline(
+            [*targets, *sources, *texts, *text_sources, *tables], families
+        )
         + _sum(ingestion.create_pipeline(t, t in experiment.sources) for t in targets)
         + _sum(ingestion.create_source_pipeline(s, targets) for s in sources)
-        + _sum(ingestion.create_text_pipeline(t) for t in texts),
+        + _sum(ingestion.create_text_pipeline(t) for t in texts)
+        + _sum(ingestion.create_text_source_pipeline(s, texts) for s in text_sources)
+        + _sum(ingestion.create_table_pipeline(t) for t in tables)
+        + _sum(ingestion.create_few_shot_pipeline(f) for f in families),
         "pretraining": collecting.create_pipeline(
             "pretraining",
             {
@@ -59,13 +69,13 @@ def register_pipelines() -> dict[str, Pipeline]:
                     for table in ("scores", "history")
                 },
                 "text_scores": [
-                    f"pretraining.{t}.{task}.scores" for t, task in product(texts, text.pretext)
+                    f"pretraining.{source}.{task}.scores"
+                    for source, task in experiment.text_pretrainings
                 ],
             },
         )
-        + _sum(
-            pretraining.create_text_pipeline(t, task) for t, task in product(texts, text.pretext)
-        )
+        + _sum(pretraining.create_text_pipeline(t, r) for t, r in product(texts, text.read_on))
+        + _sum(pretraining.create_post_training_pipeline(source) for source in text_sources)
         + pretraining.create_gallery_pipeline([f"{one}.examples" for one in pretrained])
         + _sum(
             pretraining.create_pipeline(
@@ -125,7 +135,17 @@ def register_pipelines() -> dict[str, Pipeline]:
         ),
         "lora": collecting.create_pipeline(
             "lora",
-            {table: experiment.adapted(table) for table in ("scores", "predictions", "history")},
+            {
+                **{t: experiment.adapted(t) for t in ("scores", "predictions", "history")},
+                "costs": ["lora.minilm.costs"] if experiment.lora_targets else [],
+                "ranks": [f"lora.{t}.minilm.ranks" for t in experiment.lora_targets]
+                if experiment.ranks
+                else [],
+            },
+        )
+        + _sum(fine_tuning.create_cost_pipeline("minilm") for _ in experiment.lora_targets[:1])
+        + _sum(
+            fine_tuning.create_rank_pipeline(t) for t in experiment.lora_targets if experiment.ranks
         )
         + _sum(
             fine_tuning.create_text_pipeline(t, method)
@@ -136,41 +156,67 @@ def register_pipelines() -> dict[str, Pipeline]:
             "in_context", {table: experiment.asked(table) for table in ("scores", "predictions")}
         )
         + _sum(
-            in_context.create_pipeline(t, CAUSAL_MODEL)
-            for t in texts
-            if "in_context" in text.methods
+            in_context.create_pipeline(t, name, experiment.causal_model(t, name))
+            for t, name in product(texts, text.causal_models)
         ),
+        "multi_task": collecting.create_pipeline(
+            "multi_task",
+            {
+                **{
+                    table: experiment.learned_together(table)
+                    for table in ("scores", "history", "cosines")
+                },
+                "pair_gains": [f"multi_task.{t}.pair_gains" for t in tables],
+            },
+        )
+        + _sum(
+            multi_task.create_pipeline(t, m) for t, m in product(tables, experiment.tables.methods)
+        )
+        + _sum(multi_task.create_gains_pipeline(t) for t in tables),
     }
     written = _sum(stages.values()).all_outputs()
     stages["evaluation"] = evaluation.create_pipeline(
-        {**dict.fromkeys(targets, "target_images"), **dict.fromkeys(texts, "texts")},
+        {
+            **dict.fromkeys(targets, "target_images"),
+            **dict.fromkeys(texts, "texts"),
+            **dict.fromkeys(tables, "table"),
+        },
         list(dict.fromkeys(source for source, _ in experiment.pretrainings)),
         {
             kind: [name for name in names if name in written]
             for kind, names in {
                 "scores": [
-                    f"{stage}.scores" for stage in ("probing", "fine_tuning", "lora", "in_context")
+                    f"{stage}.scores"
+                    for stage in ("probing", "fine_tuning", "lora", "in_context", "multi_task")
                 ],
                 "predictions": [
                     "probing.predictions",
                     "fine_tuning.predictions",
                     "lora.predictions",
+                    "in_context.predictions",
                 ],
-                "history": ["fine_tuning.history", "lora.history"],
+                "history": ["fine_tuning.history", "lora.history", "multi_task.history"],
+                "cosines": ["multi_task.cosines"],
+                "pair_gains": ["multi_task.pair_gains"],
                 "maps": ["representation.maps"],
                 "qualities": ["representation.qualities"],
                 "pretext_scores": ["pretraining.scores"],
                 "text_pretraining": ["pretraining.text_scores"],
+                "lora_costs": ["lora.costs"],
+                "lora_ranks": ["lora.ranks"],
                 "pretext_history": ["pretraining.history"],
                 "pretext_examples": ["pretraining.examples"],
             }.items()
         },
     ) + _sum(prediction.create_hand_over_pipeline(t, list(encoders[t].values())) for t in targets)
     stages["evaluation"] += _sum(
-        prediction.create_text_hand_over_pipeline(t, experiment.language_models(t)) for t in texts
+        prediction.create_text_hand_over_pipeline(t, experiment.language_models(t))
+        for t in texts
+        if text.hands_over
     )
     return {
         **stages,
+        "planning": planning.create_pipeline(),
         "prediction": prediction.create_pipeline(),
         "text_prediction": prediction.create_text_pipeline(),
         "__default__": _sum(stages.values()),

@@ -54,6 +54,28 @@ def test_a_folder_with_a_sub_folder_a_class(folder: Path) -> None:
     assert decode(raw.read(2), 4, "crop", "L")[0, 0, 0] == 1
 
 
+def test_several_folders_name_a_class(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    # As Omniglot is laid out: set / alphabet / character / drawing.
+    for name in ("one/greek/alpha/1.png", "one/greek/beta/1.png", "two/thai/ko/1.png", "one/x.png"):
+        write_image(tmp_path / name)
+    (tmp_path / "two" / "thai" / "kho").mkdir()
+    with caplog.at_level(logging.WARNING):
+        raw = dataset("ImageFolder", filepath=str(tmp_path), label_folders=[2, 3]).load()
+    assert rows(raw) == [
+        ("one/greek/alpha/1.png", "greek/alpha"),
+        ("one/greek/beta/1.png", "greek/beta"),
+        ("one/x.png", None),
+        ("two/thai/ko/1.png", "thai/ko"),
+    ]
+    assert "no images in two/thai/kho" in caplog.text
+    whole = dataset("ImageFolder", filepath=str(tmp_path / "one"), label_folders=[1, 2]).load()
+    assert rows(whole)[0] == ("greek/alpha/1.png", "greek/alpha")
+    with pytest.raises(DatasetError, match="no sub-folder with files 4 folders deep"):
+        dataset("ImageFolder", filepath=str(tmp_path), label_folders=[4]).load()
+    with pytest.raises(DatasetError, match="they count from 1 on"):
+        dataset("ImageFolder", filepath=str(tmp_path), label_folders=[0, 1])
+
+
 def test_a_folder_without_labels(folder: Path) -> None:
     raw = dataset("ImageFolder", filepath=str(folder), labelled=False).load()
     assert len(raw.frame) == 4

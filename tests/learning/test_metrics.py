@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import accuracy_score, f1_score, log_loss
+from sklearn.metrics import (
+    accuracy_score,
+    f1_score,
+    log_loss,
+    mean_absolute_error,
+    roc_auc_score,
+    root_mean_squared_error,
+)
 
 from headstart.learning import metrics
 
@@ -45,4 +52,15 @@ def test_a_certain_and_wrong_prediction_has_a_finite_nll():
 
 
 def test_every_metric_says_which_way_is_better():
-    assert set(metrics.CLASSIFICATION) <= set(metrics.HIGHER_IS_BETTER)
+    assert {*metrics.CLASSIFICATION, *metrics.REGRESSION, "auc"} == set(metrics.HIGHER_IS_BETTER)
+
+
+@given(st.integers(0, 10_000), st.integers(4, 60))
+def test_auc_and_errors_of_numbers_equal_scikit_learns(seed, n):
+    p, y = random_problem(seed, n, 2)
+    y[:2] = 0, 1
+    p = p.round(1)  # ties
+    assert metrics.auc(p, y) == pytest.approx(roc_auc_score(y, p[:, 1]))
+    predicted, true = np.random.default_rng(seed).normal(size=(2, n))
+    assert metrics.rmse(predicted, true) == pytest.approx(root_mean_squared_error(true, predicted))
+    assert metrics.mae(predicted, true) == pytest.approx(mean_absolute_error(true, predicted))

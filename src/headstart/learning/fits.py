@@ -26,8 +26,9 @@ class Fit:
 
     Attributes:
         identity: the columns of `IDENTITY`; `shots` is None for all labels.
-        validation: class probabilities on the validation rows, shape (n_validation, classes).
-        test: class probabilities on the test rows, shape (n_test, classes).
+        validation: class probabilities on the validation rows, shape (n_validation, classes);
+            where the target is a number, these in its unit, shape (n_validation,).
+        test: likewise on the test rows.
         n_train: labeled examples that the fit learned from.
         trainable_parameters: numbers that the fit changed.
         total_parameters: numbers that a prediction needs, the frozen encoder included.
@@ -81,7 +82,7 @@ def score_table(fit: Fit, labels_validation: np.ndarray, labels_test: np.ndarray
         )
         for metric, score in metrics.CLASSIFICATION.items()
     ]
-    return _typed(pd.DataFrame(rows, columns=SCORE_COLUMNS))
+    return typed(pd.DataFrame(rows, columns=SCORE_COLUMNS))
 
 
 def prediction_table(fit: Fit, rows_test: np.ndarray, labels_test: np.ndarray) -> pd.DataFrame:
@@ -103,7 +104,7 @@ def prediction_table(fit: Fit, rows_test: np.ndarray, labels_test: np.ndarray) -
     table["predicted"] = fit.test.argmax(axis=1).astype(np.int64)
     table["confidence"] = fit.test.max(axis=1).astype(np.float64)
     table["p_true"] = fit.test[np.arange(n), labels_test].astype(np.float64)
-    return _typed(table)
+    return typed(table)
 
 
 def history_table(fit: Fit) -> pd.DataFrame:
@@ -117,7 +118,7 @@ def history_table(fit: Fit) -> pd.DataFrame:
     if fit.history is not None:
         history = fit.history[list(history.columns)]
     table = pd.DataFrame({name: [fit.identity[name]] * len(history) for name in IDENTITY})
-    return _typed(pd.concat([table, history.reset_index(drop=True)], axis=1))
+    return typed(pd.concat([table, history.reset_index(drop=True)], axis=1))
 
 
 def tables_of(
@@ -145,7 +146,7 @@ def tables_of(
     )
 
 
-def _typed(table: pd.DataFrame) -> pd.DataFrame:
+def typed(table: pd.DataFrame) -> pd.DataFrame:
     """One type a column whatever the values, so that tables of different fits concatenate."""
     types = {
         "shots": "Int64",

@@ -80,6 +80,7 @@ def decode_images(
     compute: ComputeParameters,
     chunk_size: int = 256,
     description: str = "decode",
+    invert: bool = False,
 ) -> Iterator[ImageChunk]:
     """Decode and resize images in threads, in order, never more than a few chunks in memory.
 
@@ -91,6 +92,7 @@ def decode_images(
         compute: how many threads, and whether to show a progress bar.
         chunk_size: images a chunk.
         description: stands before the progress bar.
+        invert: whether light becomes dark and dark light.
 
     Yields:
         Chunks of at most `chunk_size` rows.
@@ -104,7 +106,7 @@ def decode_images(
         tqdm(total=total, desc=description, unit="img", disable=not compute.progress) as bar,
     ):
         decoded: list[np.ndarray | str] = []
-        jobs = (partial(_decode_row, raw, row, size, resize) for row in range(total))
+        jobs = (partial(_decode_row, raw, row, size, resize, invert) for row in range(total))
         for done, result in enumerate(_in_order(pool, jobs, ahead=chunk_size), start=1):
             decoded.append(result)
             bar.update()
@@ -183,7 +185,9 @@ def _pad(image: Image.Image, size: int) -> Image.Image:
     return canvas
 
 
-def _decode_row(raw: RawImages, row: int, size: int, resize: Resize) -> np.ndarray | str:
+def _decode_row(
+    raw: RawImages, row: int, size: int, resize: Resize, invert: bool
+) -> np.ndarray | str:
     """The pixels, or the reason why there are none."""
     if raw.labelled and pd.isna(raw.frame["label"].iloc[row]):
         return "label is missing"
@@ -192,7 +196,8 @@ def _decode_row(raw: RawImages, row: int, size: int, resize: Resize) -> np.ndarr
         content = raw.read(row)
         if isinstance(content, bytes) and not content:
             return "file is empty"
-        return decode(content, size, resize, raw.mode)
+        pixels = decode(content, size, resize, raw.mode)
+        return 255 - pixels if invert else pixels
     except FileNotFoundError:
         return "file not found"
     except UnidentifiedImageError:
@@ -223,12 +228,17 @@ def _chunk(raw: RawImages, first: int, decoded: list[np.ndarray | str], size: in
     good = [pixels for pixels in decoded if isinstance(pixels, np.ndarray)]
     channels = len(Image.new(raw.mode, (1, 1)).getbands())
     images = np.stack(good) if good else np.zeros((0, size, size, channels), dtype=np.uint8)
-    rows["digest"] = [None if isinstance(p, str) else _digest(p) for p in decoded]
+    rows["digest"] = [None if isinstance(p, str) else pixels_digest(p) for p in decoded]
     rows["reason"] = [p if isinstance(p, str) else None for p in decoded]
     return ImageChunk(images, rows.astype("str"))
 
 
-def _digest(pixels: np.ndarray) -> str:
+def pixels_digest(pixels: np.ndarray) -> str:
+    """Equal exactly when shape and pixels are.
+
+    Args:
+        pixels: uint8, of one image.
+    """
     digest = hashlib.sha256(str(pixels.shape).encode())
     digest.update(pixels.tobytes())
     return digest.hexdigest()

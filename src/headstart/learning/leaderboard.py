@@ -14,6 +14,9 @@ from headstart.learning.metrics import HIGHER_IS_BETTER
 from headstart.learning.statistics import Interval, mean_interval, paired_gain
 
 BASELINE = "from_scratch"
+# Where tasks are learned together, nothing is transferred by a network for each task alone.
+BASELINES = {"tables": "separate"}  # track -> method; BASELINE in the others
+ALONE = (BASELINE, *BASELINES.values())  # the baselines of all tracks
 GROUP = ["track", "target", "representation", "method", "shots", "metric"]
 LEADERBOARD_COLUMNS = [
     *GROUP,
@@ -23,7 +26,15 @@ LEADERBOARD_COLUMNS = [
 # What these start from was not learned from other data, so a win of theirs is no transfer.
 NOT_TRANSFERRED = ("pixels", "random", "imagenet_untrained", "minilm_untrained")
 
-_NAMES = {"fine_tune": "Fine-tuning", "linear_probe": "A linear probe"}  # in a sentence
+FEATURES = "features"  # the representation where the columns of a table are what is learned from
+# In a sentence:
+_NAMES = {
+    **{"fine_tune": "Fine-tuning", "linear_probe": "A linear probe"},
+    **{"separate": "A network for each task", "pooled": "One network for all tasks"},
+    **{"pooled_with_task": "One network, told the task", "layer_sharing": "Sharing layers"},
+    **{"regularized": "Pairwise regularization", "pcgrad": "Sharing layers with PCGrad"},
+}
+_SCRATCH = {"tables": "separate networks"}
 _ALL = -1  # stands for "all labels" (null) while grouping, which drops nulls
 
 
@@ -39,13 +50,15 @@ def leaderboard(results: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame
         `high` over `seeds`; `baseline`: whose score from scratch the gain is against
         (`baseline_of`; empty for training from scratch itself); `gain`, `gain_low`, `gain_high`:
         the score minus that score over `pairs` seeds that both have (for a metric where lower is
-        better, such as nll, a negative gain is the good one); and mean costs.
+        better, such as nll, a negative gain is the good one); and mean costs. Where there are
+        episodes, they stand for the seeds: each is scored by its mean over the seeds. "From
+        scratch" is the track's baseline (`baseline_method`).
         Within a target, metric and number of shots the best stands first.
     """
     keyed = results.assign(shots=results["shots"].fillna(_ALL).astype("int64"))
     baseline = {
-        key: _by_seed(group)
-        for key, group in keyed[keyed["method"] == BASELINE].groupby(
+        key: _by_draw(group)
+        for key, group in keyed[keyed["method"] == keyed["track"].map(baseline_method)].groupby(
             ["representation", "track", "target", "shots", "metric"]
         )
     }
@@ -55,13 +68,13 @@ def leaderboard(results: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame
     rows = []
     for key, group in keyed.groupby(GROUP, sort=True):
         row: dict[str, Any] = dict(zip(GROUP, key, strict=True))
-        scores = _by_seed(group)
+        scores = _by_draw(group)
         interval = mean_interval(list(scores.values()), confidence)
         row |= {"mean": interval.mean, "low": interval.low, "high": interval.high}
         row["seeds"] = interval.n
         gain: Interval | None = None
         row["baseline"] = None
-        if row["method"] != BASELINE:
+        if row["method"] != baseline_method(row["track"]):
             against = baseline_of(
                 row["representation"], scratch.get((row["track"], row["target"]), set())
             )
@@ -96,12 +109,35 @@ def leaderboard(results: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame
     return table.assign(shots=shots.mask(shots == _ALL), **whole)
 
 
+def baseline_method(track: str) -> str:
+    """The method that a track's gains are measured against.
+
+    Args:
+        track: images, text, tables or few_shot.
+    """
+    return BASELINES.get(track, BASELINE)
+
+
+def deciding_metric(tried: Collection[str], metric: str) -> str:
+    """The metric that decides on a target.
+
+    Args:
+        tried: the metrics that the target is scored by.
+        metric: the one that was asked for.
+
+    Returns:
+        That one; on a target that it cannot score, such as accuracy on a regression, the first
+        of the known ones that can.
+    """
+    return metric if metric in tried else next(m for m in HIGHER_IS_BETTER if m in tried)
+
+
 def baseline_of(representation: str, scratch: Collection[str]) -> str | None:
     """The network whose training from scratch a representation's gain is measured against.
 
     Args:
         representation: what a method starts from.
-        scratch: the representations of all rows of `from_scratch` on the target.
+        scratch: the representations of all rows of the baseline on the target.
 
     Returns:
         `<representation>_untrained`, where that was trained from scratch: the same architecture;
@@ -127,16 +163,21 @@ def recommend(
     Args:
         validation: validation scores, columns as the results table.
         board: the leaderboard (test scores).
-        metric: the metric that decides.
+        metric: the metric that decides, where a target has it (`deciding_metric`).
 
     Returns:
         target -> figures of the recommended method (`representation`, `method`, `shots`,
         `validation_score`, `test_mean`, `gain`, costs, …), the `best_validation` runner it was
         compared with, `transfer_pays`, and the `reason` in words.
     """
-    sign = 1.0 if HIGHER_IS_BETTER[metric] else -1.0
+    asked = metric
     answers: dict[str, dict[str, Any]] = {}
-    for target, scores in validation[validation["metric"] == metric].groupby("target", sort=False):
+    # A task within a target, `weather.JFK`, has no recommendation of its own.
+    whole = validation[~validation["target"].str.contains(".", regex=False)]
+    for target, rows in whole.groupby("target", sort=False):
+        metric = deciding_metric(set(rows["metric"]), asked)
+        sign = 1.0 if HIGHER_IS_BETTER[metric] else -1.0
+        scores = rows[rows["metric"] == metric]
         everything = scores["shots"].isna()
         shots = None if everything.any() else int(scores["shots"].max())
         at_most = scores[everything] if shots is None else scores[scores["shots"] == shots]
@@ -164,9 +205,10 @@ def recommend(
     return answers
 
 
-def _by_seed(group: pd.DataFrame) -> dict[int, float]:
-    """Seed -> score, the mean over its episodes where there are several."""
-    means = group.groupby("seed")["value"].mean()
+def _by_draw(group: pd.DataFrame) -> dict[int, float]:
+    """Seed -> score; where there are episodes, episode -> mean score over the seeds."""
+    draw = "episode" if group["episode"].notna().any() else "seed"
+    means = group.groupby(draw)["value"].mean()
     return dict(zip(means.index.tolist(), means.tolist(), strict=True))
 
 
@@ -186,9 +228,11 @@ def _answer(
     test = Interval(row["mean"], row["low"], row["high"], int(row["seeds"]))
     gain = Interval(row["gain"], row["gain_low"], row["gain_high"], int(row["pairs"]))
     better = 1.0 if HIGHER_IS_BETTER[metric] else -1.0
-    transferred = chosen["method"] != BASELINE and chosen["representation"] not in NOT_TRANSFERRED
+    track = str(row["track"])
+    alone = baseline_method(track)
+    transferred = chosen["method"] != alone and chosen["representation"] not in NOT_TRANSFERRED
     pays = transferred and gain.excludes_zero and better * gain.mean > 0
-    scratch = here[here["method"] == BASELINE]
+    scratch = here[here["method"] == alone]
     ranked = scratch.sort_values("mean", ascending=better < 0, kind="stable")
     best_scratch = (
         {
@@ -202,7 +246,7 @@ def _answer(
     baseline = scratch.loc[scratch["representation"] == against, "mean"]
     return {
         "target": target,
-        "track": str(row["track"]),
+        "track": track,
         "representation": chosen["representation"],
         "method": chosen["method"],
         "shots": shots,
@@ -229,12 +273,13 @@ def _answer(
         "trainable_parameters": int(row["trainable_parameters"]),
         "total_parameters": int(row["total_parameters"]),
         "transfer_pays": bool(pays),
-        "reason": _reason(chosen, best, shots, metric, test, gain, better)
+        "reason": _reason(track, chosen, best, shots, metric, test, gain, better)
         + _other_scratch(against, best_scratch),
     }
 
 
 def _reason(
+    track: str,
     chosen: dict[str, Any],
     best: dict[str, Any],
     shots: int | None,
@@ -243,7 +288,9 @@ def _reason(
     gain: Interval,
     better: float,
 ) -> str:
-    labels = "with all labels" if shots is None else f"with {shots} labels per class"
+    each = "labeled rows per task" if track == "tables" else "labels per class"
+    labels = "with all labels" if shots is None else f"with {shots} {each}"
+    scratch = _SCRATCH.get(track, "training from scratch")
     name = metric.replace("_", " ")
     if chosen is best:
         words = (
@@ -258,18 +305,19 @@ def _reason(
             f"{best['trainable_parameters']:,}."
         )
     words += f" On the test data it scores {_with_bounds(test)}."
-    if chosen["method"] == BASELINE:
-        return words + " No way of transferring did better: train from scratch."
+    if chosen["method"] == baseline_method(track):
+        advice = "learn each task alone" if track == "tables" else "train from scratch"
+        return words + f" No way of transferring did better: {advice}."
     if gain.n == 0:
-        return words + " There is no score from scratch to compare it with."
-    difference = f"{_with_bounds(gain, signed=True)} against training from scratch"
+        return words + f" There is no score of {scratch} to compare it with."
+    difference = f"{_with_bounds(gain, signed=True)} against {scratch}"
     if chosen["representation"] in NOT_TRANSFERRED:
         return words + f" That is {difference}, without anything learned from other data."
     if not gain.excludes_zero:
         doubt = "may be chance" if gain.n > 1 else "comes from one seed and may be chance"
         return words + f" The gain, {difference}, {doubt}."
     if better * gain.mean < 0:
-        return words + f" That is worse than training from scratch: {difference}."
+        return words + f" That is worse than {scratch}: {difference}."
     return words + f" The transfer gain is {difference}."
 
 
@@ -284,9 +332,11 @@ def _other_scratch(against: str | None, best: dict[str, Any] | None) -> str:
 
 
 def _call(candidate: dict[str, Any]) -> str:
-    if candidate["method"] == BASELINE:
-        return f"Training from scratch ({candidate['representation']})"
     method = candidate["method"]
+    if method == BASELINE:
+        return f"Training from scratch ({candidate['representation']})"
+    if candidate["representation"] == FEATURES:
+        return _NAMES.get(method, method.replace("_", " ").capitalize())
     name = _NAMES.get(method, method.replace("_", " ").capitalize())
     return f"{name} on {candidate['representation']}"
 

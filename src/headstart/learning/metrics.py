@@ -1,7 +1,7 @@
-"""Scores of class probabilities against the true classes.
+"""Scores of class probabilities against the true classes, and of numbers against the true ones.
 
-Every function takes `probabilities`, shape (n, classes), rows that sum to one, and `labels`,
-shape (n,), integers in [0, classes).
+Functions of classes take `probabilities`, shape (n, classes), rows that sum to one, and `labels`,
+shape (n,), integers in [0, classes); functions of numbers `predicted` and `true`, shape (n,).
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ HIGHER_IS_BETTER: dict[str, bool] = {
     "macro_f1": True,
     "nll": False,
     "ece": False,
+    "auc": True,
+    "rmse": False,
+    "mae": False,
 }
 
 _SMALLEST = 1e-12  # keeps the logarithm of a probability that was rounded to zero finite
@@ -62,9 +65,35 @@ def ece(probabilities: np.ndarray, labels: np.ndarray, bins: int = 15) -> float:
     return float(error)
 
 
+def auc(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """Area under the ROC curve, of two classes that both occur.
+
+    The share of pairs, a row of class 1 and one of class 0, in which the first has the larger
+    probability of class 1; equal ones count half.
+    """
+    from scipy.stats import rankdata
+
+    ranks = rankdata(probabilities[:, 1])
+    ones = int(labels.sum())
+    pairs = ones * (len(labels) - ones)
+    return float((ranks[labels == 1].sum() - ones * (ones + 1) / 2) / pairs)
+
+
+def rmse(predicted: np.ndarray, true: np.ndarray) -> float:
+    """Root of the mean squared error, in the target's unit."""
+    return float(np.sqrt(np.mean((predicted - true) ** 2)))
+
+
+def mae(predicted: np.ndarray, true: np.ndarray) -> float:
+    """Mean absolute error, in the target's unit."""
+    return float(np.mean(np.abs(predicted - true)))
+
+
 CLASSIFICATION: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "accuracy": accuracy,
     "macro_f1": macro_f1,
     "nll": nll,
     "ece": ece,
 }
+
+REGRESSION: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {"rmse": rmse, "mae": mae}

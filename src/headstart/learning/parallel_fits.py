@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection, wait
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 from tqdm import tqdm
@@ -140,6 +140,29 @@ def run_fits(
             while due in waiting:
                 yield waiting.pop(due)
                 due += 1
+
+
+def run_apart(
+    function: Callable[[Job], Result],
+    job: Job,
+    *,
+    compute: ComputeParameters,
+    description: str,
+) -> Result:
+    """Run a function on one job in a process of its own, in which nothing has run before.
+
+    Args:
+        function: of a module.
+        job: its argument.
+        compute: the device decides the number of threads.
+        description: stands in messages.
+
+    Raises:
+        HeadstartError: the process died.
+    """
+    with _Pool(function, 1, 1 if _device(compute) == "cpu" else None, description) as pool:
+        ((_, result),) = pool.run([job])
+    return cast(Result, result)
 
 
 class _Pool:

@@ -62,11 +62,14 @@ class TrainingData:
             dictionaries of tensors, each with the n examples along its first dimension. All
             randomness has to come from the generator.
         shuffle: a new order each epoch; False: the examples' own order.
+        regroup: from the batches of an epoch (numbers of examples) and a random generator to those
+            that are taken instead, as many, in their order; None: as they are.
     """
 
     size: int
     load: Callable[[np.ndarray, torch.Generator], Any]
     shuffle: bool = True
+    regroup: Callable[[list[np.ndarray], np.random.Generator], list[np.ndarray]] | None = None
 
 
 @dataclass(frozen=True)
@@ -480,11 +483,18 @@ class _Training:
     def _batch(self, step: int) -> np.ndarray:
         """Numbers of the examples of a step, all processes together."""
         epoch, position = divmod(step, self.epoch_steps)
+        if not self.data.shuffle and self.data.regroup is None:
+            # An epoch may be millions of tasks long: no list of all of them for each step.
+            first, last = (self.data.size * (position + i) // self.epoch_steps for i in (0, 1))
+            return np.arange(first, last)
+        generator = np.random.default_rng([self.seed, _ORDER, epoch])
         order = np.arange(self.data.size)
         if self.data.shuffle:
-            order = np.random.default_rng([self.seed, _ORDER, epoch]).permutation(order)
-        first, last = (self.data.size * (position + i) // self.epoch_steps for i in (0, 1))
-        return order[first:last]
+            order = generator.permutation(order)
+        edges = [self.data.size * i // self.epoch_steps for i in range(self.epoch_steps + 1)]
+        if self.data.regroup is not None:
+            return self.data.regroup(np.split(order, edges[1:-1]), generator)[position]
+        return order[edges[position] : edges[position + 1]]
 
     def _count(self, values: dict[str, float]) -> None:
         """Add a step's values to the means of the next rows of the history."""

@@ -171,3 +171,45 @@ def test_a_causal_model_is_adapted_at_its_last_token(tiny_llama: LanguageModel) 
     with torch.no_grad():
         alone = model(tokens[:1, : len(ids[0])], mask[:1, : len(ids[0])])
         torch.testing.assert_close(model(tokens, mask)[:1], alone, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("group", [None, 2])
+def test_frozen_layers_kept_or_run_again_make_the_same_fit(
+    tiny_bert: LanguageModel, group: int | None
+) -> None:
+    """Same losses and predictions, dropout of the trained layer included."""
+    start = plan(tiny_bert, steps=12)
+    assert tiny_bert.network.config.hidden_dropout_prob > 0
+    fits = []
+    for keep in (True, False):
+        parameters = start.parameters.model_copy(
+            update={"keep_frozen": keep, "group_by_length": group}
+        )
+        lora = LoraParameters(rank=4, alpha=8, targets=["query", "value"], layers=1)
+        made = TextFitPlan(**{**vars(start), "parameters": parameters, "lora": lora})
+        fit, model = fit_text(made, job("lora"))
+        assert model.frozen == 1
+        fits.append(fit)
+    one, two = fits
+    assert one.history is not None
+    assert two.history is not None
+    losses = one.history["name"].str.endswith("loss")
+    assert losses.sum() == 4
+    np.testing.assert_allclose(
+        one.history["value"][losses], two.history["value"][losses], rtol=1e-5
+    )
+    np.testing.assert_allclose(one.test, two.test, atol=1e-5)
+    assert one.trainable_parameters == 2 * (32 + 32) * 4 + 3 * 32 + 3
+
+
+def test_groups_by_length_are_another_order_of_the_same_texts(tiny_bert: LanguageModel) -> None:
+    start = plan(tiny_bert, steps=6)
+    texts = [text if i % 2 else f"very very very {text}" for i, text in enumerate(TEXTS)]
+    grouped = start.parameters.model_copy(update={"group_by_length": 4})
+    made = TextFitPlan(**{**vars(start), "texts": texts})
+    one, two, again = (
+        fit_text(TextFitPlan(**{**vars(made), "parameters": parameters}), job("lora"))[0].test
+        for parameters in (start.parameters, grouped, grouped)
+    )
+    assert not np.array_equal(one, two)
+    assert np.array_equal(two, again)

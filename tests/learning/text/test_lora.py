@@ -126,3 +126,38 @@ def test_bitfit_trains_the_biases_alone(tiny_bert: LanguageModel) -> None:
 def test_bitfit_says_where_there_is_no_bias(tiny_llama: LanguageModel) -> None:
     with pytest.raises(HeadstartError, match=r"LlamaForCausalLM has no biases"):
         train_biases(tiny_llama.network)
+
+
+@pytest.mark.parametrize("targets", [["query", "value"], "all-linear"])
+def test_the_last_layers_alone_are_adapted(tiny_bert: LanguageModel, targets: Any) -> None:
+    parameters = LoraParameters(rank=3, alpha=7, targets=targets, layers=1)
+    formula = count_lora_parameters(tiny_bert.network, targets, 3, layers=1)
+    network = add_lora(copy.deepcopy(tiny_bert.network), parameters, seed=0)
+    names = [n for n, p in network.named_parameters() if p.requires_grad]
+    assert names
+    assert all(".layer.1." in name for name in names)
+    assert sum(p.numel() for p in network.parameters() if p.requires_grad) == formula
+
+
+def test_adapters_of_the_last_layers_are_opened_by_peft(
+    tiny_bert: LanguageModel, tmp_path: Path
+) -> None:
+    from peft import PeftModel
+
+    network = trained(tiny_bert, lora().model_copy(update={"layers": 1}))
+    network.save_pretrained(tmp_path)
+    opened = PeftModel.from_pretrained(copy.deepcopy(tiny_bert.network), tmp_path).eval()
+    with torch.no_grad():
+        assert torch.equal(outputs(opened), outputs(network))
+        assert not torch.equal(outputs(opened), outputs(tiny_bert.network))
+
+
+def test_more_layers_than_there_are_and_targets_in_none_of_them_are_told(
+    tiny_bert: LanguageModel,
+) -> None:
+    many = lora().model_copy(update={"layers": 3})
+    with pytest.raises(HeadstartError, match=r"3 layers are to be adapted, the model has 2"):
+        add_lora(tiny_bert.network, many, seed=0)
+    outside = lora(targets=["pooler.dense"]).model_copy(update={"layers": 1})
+    with pytest.raises(HeadstartError, match=r"pooler.dense.*in the last 1 of the model's 2"):
+        add_lora(tiny_bert.network, outside, seed=0)

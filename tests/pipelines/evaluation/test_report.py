@@ -1,13 +1,11 @@
-import base64
-import io
 import re
 
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
 
-from headstart.pipelines.evaluation import report, wording
+from headstart.pipelines.evaluation import report, training_section, wording
+from headstart.pipelines.evaluation.answer import against_baseline, compared_with
 from headstart.pipelines.evaluation.pretext_section import above_chance, learned, pretext_sources
 from headstart.pipelines.evaluation.quality_table import quality_table, rank_correlations
 
@@ -21,154 +19,6 @@ def without_scripts(page):
     return re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
 
 
-def board(*rows):
-    columns = ["representation", "method", "shots", "mean", "gain", "gain_low", "gain_high"]
-    table = pd.DataFrame(rows, columns=columns).astype({"shots": "Int64"})
-    compared = table["method"] != "from_scratch"
-    against = compared.map({True: "random", False: None})
-    return table.assign(metric="accuracy", pairs=compared * 3, baseline=against)
-
-
-BOARD = board(
-    ("random", "from_scratch", 1, 0.50, np.nan, np.nan, np.nan),
-    ("random", "from_scratch", 5, 0.60, np.nan, np.nan, np.nan),
-    ("random", "from_scratch", None, 0.80, np.nan, np.nan, np.nan),
-    ("imagenet", "fine_tune", 1, 0.70, 0.20, 0.10, 0.30),
-    ("imagenet", "fine_tune", 5, 0.85, 0.25, -0.01, 0.51),
-    ("imagenet", "fine_tune", None, 0.78, -0.02, -0.03, -0.01),
-    ("pca", "linear_probe", None, 0.60, -0.20, -0.30, -0.10),
-    ("pca", "linear_probe", 5, 0.50, -0.10, np.nan, np.nan),
-    ("pixels", "linear_probe", None, 0.40, -0.40, -0.50, -0.30),
-)
-
-
-def test_hurt_is_an_interval_below_zero_of_something_learned_elsewhere():
-    hurt = report.where_it_hurt(BOARD, "accuracy")
-    assert list(zip(hurt["rows"]["representation"], hurt["rows"]["gain"], strict=True)) == [
-        ("pca", -0.20),
-        ("imagenet", -0.02),
-    ]
-    assert (hurt["compared"], hurt["bare"]) == (4, 1)
-
-
-def test_hurt_is_an_interval_above_zero_where_lower_is_better():
-    hurt = report.where_it_hurt(BOARD.assign(metric="nll"), "nll")
-    assert list(hurt["rows"]["gain"]) == [0.20]
-
-
-def test_fewer_labels_is_the_first_number_that_reaches_the_baseline_with_all():
-    beside = report.against_baseline(BOARD, "imagenet", "fine_tune", "accuracy")
-    assert list(beside["scratch"]) == [0.50, 0.60, 0.80]
-    assert report.fewer_labels(beside, "accuracy")["shots"] == 5
-    assert report.fewer_labels(beside.assign(mean=0.1), "accuracy") is None
-    assert report.fewer_labels(beside.assign(scratch=np.nan), "accuracy") is None
-
-
-def answer(**changes):
-    usual = {"representation": "imagenet", "method": "fine_tune", "metric": "accuracy"}
-    return usual | {"shots": None, "gain": 0.1, "transfer_pays": True} | changes
-
-
-@pytest.mark.parametrize(
-    ("changes", "gains", "expected"),
-    [
-        ({}, [(0.1, 0.2), (0.1, 0.2), (0.1, 0.2)], ("yes", "Transfer pays")),
-        (
-            {},
-            [(0.1, 0.2), (0.1, 0.2), (-0.1, 0.2)],
-            (
-                "yes",
-                "Transfer pays with 1 and 5 labels per class; elsewhere the gain may be chance",
-            ),
-        ),
-        (
-            {},
-            [(0.1, 0.2), (-0.1, 0.2), (0.1, 0.2)],
-            (
-                "yes",
-                "Transfer pays with 1 label per class and all labels; "
-                "elsewhere the gain may be chance",
-            ),
-        ),
-        ({}, [(-0.1, 0.2)] * 3, ("open", "The gain may be chance")),
-        ({}, [(0.1, 0.2), (0.1, 0.2), (-0.2, -0.1)], ("no", "Transfer hurts with all labels")),
-        ({}, [(np.nan, np.nan)] * 3, ("open", "One seed: the gain has no interval")),
-        ({"gain": None}, [(np.nan, np.nan)] * 3, ("open", None)),
-        ({"method": "from_scratch", "gain": None}, [(np.nan, np.nan)] * 3, ("no", None)),
-        ({"representation": "pixels"}, [(0.1, 0.2)] * 3, ("no", None)),
-        ({"metric": "nll"}, [(-0.2, -0.1)] * 3, ("yes", "Transfer pays")),
-        ({"metric": "nll"}, [(0.1, 0.2)] * 3, ("no", "Transfer hurts with all labels")),
-    ],
-)
-def test_the_verdict_follows_the_intervals(changes, gains, expected):
-    by_shots = pd.DataFrame(gains, columns=["gain_low", "gain_high"]).assign(
-        shots=pd.array([1, 5, None], dtype="Int64")
-    )
-    style, words = report.verdict(answer(**changes), by_shots)
-    assert style == expected[0]
-    assert expected[1] in (None, words)
-
-
-def test_the_worst_mistake_is_wrong_with_confidence_in_every_seed():
-    said = [
-        # seed, row, label, predicted, confidence
-        (0, 7, 0, 1, 0.9),
-        (1, 7, 0, 1, 0.7),
-        (0, 8, 0, 2, 0.99),
-        (1, 8, 0, 0, 0.8),
-        (0, 9, 1, 1, 1.0),
-        (1, 9, 1, 1, 1.0),
-    ]
-    predictions = pd.DataFrame(said, columns=["seed", "row", "label", "predicted", "confidence"])
-    predictions = predictions.assign(representation="imagenet", method="fine_tune")
-    worst = report.worst_mistakes(predictions, "imagenet", "fine_tune", 12)
-    assert worst.to_dict("records") == [
-        {"row": 7, "label": 0, "predicted": 1, "confidence": 0.8, "wrong": 2, "seeds": 2},
-        {"row": 8, "label": 0, "predicted": 2, "confidence": 0.99, "wrong": 1, "seeds": 2},
-    ]
-    assert len(report.worst_mistakes(predictions, "imagenet", "fine_tune", 1)) == 1
-    assert report.worst_mistakes(predictions, "pca", "linear_probe", 12).empty
-
-
-def history(seed, values, name="validation_loss"):
-    return pd.DataFrame(
-        {
-            "representation": "imagenet",
-            "method": "fine_tune",
-            "shots": pd.array([None] * len(values), dtype="Int64"),
-            "seed": seed,
-            "step": range(len(values)),
-            "name": name,
-            "value": values,
-        }
-    )
-
-
-def test_a_training_still_improves_when_its_last_point_is_its_first_best():
-    losses = pd.concat(
-        [history(0, [3, 2, 1]), history(1, [3, 1, 2]), history(2, [3, 1, 1]), history(3, [1])]
-    )
-    assert report.still_improving(losses)[["trainings", "improving"]].to_numpy().tolist() == [
-        [4, 1]
-    ]
-    accuracy = history(0, [0.1, 0.2, 0.3], "validation_accuracy")
-    assert report.still_improving(accuracy)["improving"].tolist() == [1]
-    assert report.still_improving(history(0, [1.0], "train_loss")).empty
-
-
-@pytest.mark.parametrize("shape", [(40, 30, 1), (40, 30, 3), (300, 400, 3)])
-def test_a_picture_is_a_small_data_uri_of_the_same_picture(shape):
-    image = np.full(shape, 128, dtype=np.uint8)
-    image[: shape[0] // 2] = 250
-    uri = report.picture(image)
-    assert len(uri) < 10_000
-    back = np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1]))))
-    assert max(back.shape[:2]) == min(192, max(shape[:2]))
-    assert back.shape[0] / back.shape[1] == pytest.approx(shape[0] / shape[1], rel=0.02)
-    assert abs(int(back[0, 0].max()) - 250) < 4
-    assert abs(int(back[-1, -1].max()) - 128) < 4
-
-
 def test_the_answer_stands_first(page, experiment):
     text = without_scripts(page)
     for target, recommendation in experiment.recommendations.items():
@@ -178,13 +28,6 @@ def test_the_answer_stands_first(page, experiment):
     places = [text.index(f'<h2 id="{name}"') for name in order.split()]
     assert places == sorted(places)
     assert text.count("<h1") == 1
-
-
-def test_every_score_of_the_leaderboard_is_in_a_table(page, experiment):
-    text = without_scripts(page)
-    rows = experiment.leaderboard[experiment.leaderboard["metric"] == "accuracy"]
-    for _, row in rows.iterrows():
-        assert wording.plus_minus(row["mean"], row["low"], row["high"]) in text
 
 
 def test_the_page_refers_to_nothing_outside_of_itself(page):
@@ -262,57 +105,6 @@ def test_rows_without_pictures_are_named(experiment):
     assert re.search(r"faces/\d+\.png", text)
 
 
-def test_trainings_whose_steps_ran_out_are_named(page, experiment):
-    improving = report.still_improving(
-        experiment.histories[experiment.histories["target"] == "faces"]
-    )
-    assert improving["improving"].sum() > 0
-    assert "Still improving when the steps ran out" in page
-
-
-@pytest.mark.parametrize(
-    ("function", "value", "expected"),
-    [
-        (wording.seconds, 0.001, "< 0.01 s"),
-        (wording.seconds, 0.456, "0.46 s"),
-        (wording.seconds, 38.2, "38 s"),
-        (wording.seconds, 125, "2.1 min"),
-        (wording.seconds, 8000, "2.2 h"),
-        (wording.count, 0, "0"),
-        (wording.count, 9_999, "9,999"),
-        (wording.count, 62_000, "62 k"),
-        (wording.count, 3_400_000, "3.4 M"),
-        (wording.size, 812_000_000, "812 MB"),
-        (wording.size, 2_500_000_000, "2.5 GB"),
-        (wording.size, None, "–"),
-        (wording.score, float("nan"), "–"),
-        (wording.score, -0.0204, "−0.020"),
-        (wording.labels, None, "all labels"),
-        (wording.labels, 1, "1 label per class"),
-        (wording.listed, ["a", "b", "c"], "a, b and c"),
-        (wording.listed, ["a"], "a"),
-    ],
-)
-def test_numbers_are_written_for_people(function, value, expected):
-    assert function(value) == expected
-
-
-def test_counts_become_one_level():
-    summary = {
-        "target": "faces",
-        "read": {"target": 1500, "source": 0},
-        "classes": {"a": 10, "b": 12},
-        "source": 3,
-    }
-    assert wording.counts(summary) == {
-        "read: target": "1,500",
-        "read: source": "0",
-        "classes": "2",
-        "examples per class": "10 to 12",
-        "source": "3",
-    }
-
-
 def test_a_baseline_that_ran_out_of_steps_is_said_beside_the_gain(experiment):
     histories = experiment.histories.copy()
     last = histories.groupby(["target", "method", "shots", "seed", "name"], dropna=False)["step"]
@@ -363,25 +155,6 @@ def test_a_pretext_score_is_above_chance_when_guessing_would_not_reach_it(
     row = {"score": score, "value": value, "chance": chance, "n_heldout": n}
     assert above_chance(row) == clearly
     assert ("not clearly above chance" in learned(row)) != clearly
-
-
-def test_a_gain_is_shown_beside_the_network_that_it_is_against(page, experiment):
-    own = experiment.leaderboard[experiment.leaderboard["target"] == "faces"]
-    for representation, network in (("imagenet", "imagenet_untrained"), ("rotation", "random")):
-        beside = report.against_baseline(own, representation, "fine_tune", "accuracy")
-        scratch = own[
-            (own["representation"] == network)
-            & (own["method"] == "from_scratch")
-            & (own["metric"] == "accuracy")
-        ].sort_values("shots", na_position="last")
-        assert list(beside["scratch"]) == list(scratch["mean"])
-    words = (
-        "Trained from scratch for the gain: the network of imagenet for imagenet and "
-        "the pretext network for all others."
-    )
-    assert report.compared_with(own) == words
-    assert words in page
-    assert report.compared_with(own[own["representation"] != "imagenet"]) == ""
 
 
 def test_only_the_network_that_the_answer_is_compared_with_stands_beside_its_calibration(
@@ -453,15 +226,35 @@ def test_qualities_stand_beside_the_probe(experiment):
     assert found == pytest.approx(np.corrcoef(ranks.to_numpy().T)[0, 1])
 
 
-def test_demonstrations_that_did_not_fit_are_counted():
-    splits = pd.DataFrame({"class": [0, 1, 2, 0]})
-    rows = pd.DataFrame(
-        {
-            "method": ["in_context", "in_context", "in_context", "lora"],
-            "representation": "smollm2",
-            "shots": pd.Series([0, 4, 16, 16], dtype="Int64"),
-            "n_train": pd.Series([0, 12, 31, 48], dtype="Int64"),
-        }
+def test_every_score_of_the_leaderboard_is_in_a_table(page, experiment):
+    text = without_scripts(page)
+    rows = experiment.leaderboard[experiment.leaderboard["metric"] == "accuracy"]
+    for _, row in rows.iterrows():
+        assert wording.plus_minus(row["mean"], row["low"], row["high"]) in text
+
+
+def test_a_gain_is_shown_beside_the_network_that_it_is_against(page, experiment):
+    own = experiment.leaderboard[experiment.leaderboard["target"] == "faces"]
+    for representation, network in (("imagenet", "imagenet_untrained"), ("rotation", "random")):
+        beside = against_baseline(own, representation, "fine_tune", "accuracy")
+        scratch = own[
+            (own["representation"] == network)
+            & (own["method"] == "from_scratch")
+            & (own["metric"] == "accuracy")
+        ].sort_values("shots", na_position="last")
+        assert list(beside["scratch"]) == list(scratch["mean"])
+    words = (
+        "Trained from scratch for the gain: the network of imagenet for imagenet and "
+        "the pretext network for all others."
     )
-    assert report.dropped_demonstrations(rows, splits) == [(16, 31, 48)]
-    assert report.dropped_demonstrations(rows, None) == []
+    assert compared_with(own) == words
+    assert words in page
+    assert compared_with(own[own["representation"] != "imagenet"]) == ""
+
+
+def test_trainings_whose_steps_ran_out_are_named(page, experiment):
+    improving = training_section.still_improving(
+        experiment.histories[experiment.histories["target"] == "faces"]
+    )
+    assert improving["improving"].sum() > 0
+    assert "Still improving when the steps ran out" in page

@@ -28,6 +28,12 @@ from headstart.learning.fits import Fit
 from headstart.learning.kept_fits import fit_once
 from headstart.learning.peak_memory import PeakMemory
 from headstart.learning.text.bitfit import train_biases
+from headstart.learning.text.frozen_layers import (
+    count_frozen_layers,
+    frozen_parts,
+    run_frozen_layers,
+    run_trained_layers,
+)
 from headstart.learning.text.language_model import (
     LanguageModel,
     hidden_states,
@@ -38,6 +44,7 @@ from headstart.learning.text.language_model import (
     tokenize,
     untrained,
 )
+from headstart.learning.text.length_groups import group_by_length
 from headstart.learning.text.lora import add_lora
 from headstart.learning.text.parameters import LoraParameters, TextAdaptationParameters
 from headstart.learning.training import TrainingData, train
@@ -60,19 +67,33 @@ class TextClassifier(nn.Module):
         network: encoder or causal model, width D.
         classes: K.
         pooling: how the states of a text's tokens are joined.
+
+    Attributes:
+        frozen: how many of the lowest layers are never trained.
     """
 
     def __init__(self, network: Any, classes: int, pooling: Any):
         super().__init__()
         self.network = network
         self.pooling = pooling
+        self.frozen = 0
         self.head = nn.Linear(network.config.hidden_size, classes)
 
     def forward(self, tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Logits of the classes."""
-        states = hidden_states(self.network, tokens, mask)
+        """Logits of the classes, from tokens or from what the frozen layers made of them."""
+        if tokens.is_floating_point():
+            states = run_trained_layers(self.network, tokens, mask, self.frozen)
+        else:
+            states = hidden_states(self.network, tokens, mask)
         logits: torch.Tensor = self.head(pool(states, mask, self.pooling))
         return logits
+
+    def train(self, mode: bool = True) -> TextClassifier:
+        """Training mode, in which the frozen layers still have no dropout."""
+        super().train(mode)
+        for part in frozen_parts(self.network, self.frozen):
+            part.eval()
+        return self
 
 
 @dataclass(frozen=True)
@@ -167,7 +188,20 @@ def fit_text(
             model = TextClassifier(start, plan.classes, parameters.pooling)
         head_choice = _initialize_head(model.head, plan, job, chosen or {})
         model.network = ADAPTATIONS[method](start, plan.lora, seed)
+        model.frozen = count_frozen_layers(model.network)
         model.to(device)
+        lengths = np.array([len(ids[row]) for row in job.train.tolist()])
+        budget = compute.batch_size * parameters.most_tokens
+        if model.frozen and parameters.keep_frozen:
+            states = run_frozen_layers(
+                model.network,
+                list(ids.values()),
+                count=model.frozen,
+                padding=padding,
+                batch_tokens=budget,
+                device=device,
+            )
+            ids = dict(zip(ids, states, strict=True))
 
         def load(indices: np.ndarray, generator: torch.Generator) -> Batch:
             drawn = job.train[indices]
@@ -176,12 +210,16 @@ def fit_text(
             batch = {"tokens": tokens, "mask": mask, "labels": true}
             return {name: value.to(generator.device) for name, value in batch.items()}
 
+        pooled = parameters.group_by_length
+
+        def regroup(batches: list[np.ndarray], generator: np.random.Generator) -> list[np.ndarray]:
+            return group_by_length(batches, lengths, pooled or 1, generator)
+
         @torch.no_grad()
         def predict(asked: np.ndarray) -> torch.Tensor:
             model.eval()
             logits = torch.zeros(len(asked), plan.classes)
             texts = [ids[row] for row in asked.tolist()]
-            budget = compute.batch_size * parameters.most_tokens
             for part in token_batches([len(text) for text in texts], budget):
                 tokens, mask = pad([texts[i] for i in part], padding)
                 logits[part] = model(tokens.to(device), mask.to(device)).float().cpu()
@@ -197,7 +235,7 @@ def fit_text(
         result = train(
             model,
             cross_entropy,
-            TrainingData(len(job.train), load),
+            TrainingData(len(job.train), load, regroup=regroup if pooled else None),
             parameters=parameters.training,
             compute=compute,
             seed=seed,

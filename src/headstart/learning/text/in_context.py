@@ -35,6 +35,7 @@ from headstart.learning.fits import Fit
 from headstart.learning.peak_memory import PeakMemory
 from headstart.learning.text.in_context_parameters import InContextParameters
 from headstart.learning.text.language_model import token_batches
+from headstart.learning.text.prompt_parameters import PromptParameters
 
 Tokens = list[int]
 
@@ -94,7 +95,7 @@ def fit_in_context(
             [*asked, *parameters.content_free],
             class_names,
             parameters,
-            context=_context(network),
+            context=context_of(network),
         )
         network.eval()
         raw, calibrated = [], []
@@ -186,7 +187,7 @@ def write_prompt(
     demonstrations: Sequence[tuple[str, int]],
     queries: Sequence[str],
     class_names: Sequence[str],
-    parameters: InContextParameters,
+    parameters: PromptParameters,
     context: int = sys.maxsize,
 ) -> Prompt:
     """Write the template's texts in tokens, so that each query fits into the network's context.
@@ -327,6 +328,12 @@ def calibrate(scores: np.ndarray, content_free: np.ndarray) -> np.ndarray:
     return np.asarray(softmax(log_softmax(scores, axis=1) - log_q, axis=1))
 
 
+def context_of(network: PreTrainedModel) -> int:
+    """Tokens that a network can read; some know no bound."""
+    bound = getattr(network.config.get_text_config(), "max_position_embeddings", None)
+    return sys.maxsize if bound is None else int(bound)
+
+
 def _read(
     network: PreTrainedModel,
     rows: Sequence[Tokens],
@@ -411,9 +418,3 @@ def _start(tokenizer: PreTrainedTokenizerBase) -> Tokens:
     """The start token, where the tokenizer puts one before a text; nothing else it may add."""
     added = list(tokenizer("")["input_ids"])
     return added[:1] if added[:1] == [tokenizer.bos_token_id] else []
-
-
-def _context(network: PreTrainedModel) -> int:
-    """Tokens that the network can read; some networks know no bound."""
-    bound = getattr(network.config.get_text_config(), "max_position_embeddings", None)
-    return sys.maxsize if bound is None else int(bound)

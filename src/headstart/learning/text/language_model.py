@@ -36,6 +36,11 @@ class LanguageModel:
         return sum(p.numel() for p in self.network.parameters())
 
 
+def architecture(model: LanguageModel) -> tuple[type, Any, torch.dtype]:
+    """What makes a network like the model's: its class, its configuration, its type of number."""
+    return type(model.network), _plain(model.network.config), model.network.dtype
+
+
 def untrained(model: LanguageModel, seed: int) -> LanguageModel:
     """The same architecture with its initial weights, the same tokenizer.
 
@@ -102,14 +107,18 @@ def token_batches(lengths: Sequence[int], budget: int) -> Iterator[np.ndarray]:
 
 
 def pad(ids: Sequence[np.ndarray], padding: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Texts of one batch, padded on the right, and their attention mask: both int64 (n, length).
+    """Texts of one batch, padded on the right, and their attention mask.
 
     Args:
-        ids: token numbers of each text.
-        padding: token number that fills up; nothing depends on it.
+        ids: token numbers of each text, shape (length,), or a state of each token, (length, D).
+        padding: number that fills up; nothing depends on it.
+
+    Returns:
+        int64 (n, length), or the states (n, length, D); and the mask, int64 (n, length).
     """
     length = max(map(len, ids))
-    tokens = torch.full((len(ids), length), padding)
+    kind = torch.from_numpy(ids[0]).dtype
+    tokens = torch.full((len(ids), length, *ids[0].shape[1:]), padding, dtype=kind)
     mask = torch.zeros((len(ids), length), dtype=torch.int64)
     for row, one in enumerate(ids):
         tokens[row, : len(one)] = torch.from_numpy(one)
@@ -141,10 +150,15 @@ def pool(hidden: torch.Tensor, mask: torch.Tensor, pooling: Pooling) -> torch.Te
 
 def hidden_states(network: Any, tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """The last layer's states (n, length, D), of an encoder or of a causal model's body."""
-    plain = network.get_base_model() if hasattr(network, "get_base_model") else network  # of PEFT
-    body = plain.get_decoder() if type(plain).__name__.endswith("ForCausalLM") else plain
+    body = body_of(network)
     states: torch.Tensor = body(input_ids=tokens, attention_mask=mask).last_hidden_state
     return states
+
+
+def body_of(network: Any) -> Any:
+    """An encoder or the body of a causal model, out of the wrapper of PEFT where it is in one."""
+    plain = network.get_base_model() if hasattr(network, "get_base_model") else network
+    return plain.get_decoder() if type(plain).__name__.endswith("ForCausalLM") else plain
 
 
 def encode(

@@ -17,6 +17,7 @@ class LoraParameters(Parameters):
         dropout: of what goes into A.
         variant: "lora"; "rslora" (Kalajdzievski 2023); "dora", magnitude and direction apart (Liu
             et al. 2024); "pissa", A and B from the principal part of W (Meng et al. 2024).
+        layers: only the last so many layers of the model are adapted; None: all.
     """
 
     rank: int = Field(ge=1)
@@ -24,6 +25,7 @@ class LoraParameters(Parameters):
     targets: list[str] | Literal["all-linear"] = Field(min_length=1)
     dropout: float = Field(default=0.0, ge=0, lt=1)
     variant: Literal["lora", "rslora", "dora", "pissa"] = "lora"
+    layers: int | None = Field(default=None, ge=1)
 
 
 class TextAdaptationParameters(Parameters):
@@ -36,6 +38,10 @@ class TextAdaptationParameters(Parameters):
         head_initialization: of the classification layer: "zeros", "random", or "linear_probe",
             the probe on the frozen representation (Kumar et al. 2022).
         head_strengths: penalties that this probe chooses among on the validation rows.
+        group_by_length: so many random batches at a time are told apart by length, so that less
+            is padded; None: batches stay as they were drawn.
+        keep_frozen: what the layers below the lowest that is trained make of a text is computed
+            once and kept in memory, 4 D bytes a token (`headstart.learning.text.frozen_layers`).
     """
 
     training: TrainingParameters
@@ -43,3 +49,21 @@ class TextAdaptationParameters(Parameters):
     pooling: Literal["mean", "first", "last"] = "mean"
     head_initialization: Literal["zeros", "random", "linear_probe"] = "random"
     head_strengths: tuple[Annotated[float, Field(gt=0)], ...] = Field(default=(1.0,), min_length=1)
+    group_by_length: int | None = Field(default=None, ge=2)
+    keep_frozen: bool = True
+
+
+class CostParameters(Parameters):
+    """What the table of costs counts and measures (`headstart.learning.text.lora_costs`).
+
+    Attributes:
+        ranks: of LoRA that are counted; that of the adapters is counted, too.
+        measured: whether one training step is measured for each, in a process of its own.
+        batch_size: texts of that step.
+        tokens: of each of them.
+    """
+
+    ranks: tuple[Annotated[int, Field(ge=1)], ...]
+    measured: bool = True
+    batch_size: int = Field(ge=1)
+    tokens: int = Field(ge=2)

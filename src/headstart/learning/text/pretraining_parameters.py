@@ -1,4 +1,4 @@
-"""Typed parameters of self-supervised pretraining on text.
+"""Typed parameters of what language models learn before they are used on a target.
 
 Free of torch, so that Kedro can check parameters before anything heavy is imported.
 """
@@ -6,6 +6,7 @@ Free of torch, so that Kedro can check parameters before anything heavy is impor
 from pydantic import Field
 
 from headstart.learning.configuration import Parameters, TrainingParameters
+from headstart.learning.text.post_training_parameters import PostTrainingParameters
 
 
 class TextPretrainingParameters(Parameters):
@@ -32,7 +33,9 @@ class TextPretrainingTasks(Parameters):
     Attributes:
         masked_language: how an encoder reads on.
         next_word: how a causal model does.
+        post_training: how a causal model learns to answer.
     """
 
     masked_language: TextPretrainingParameters
     next_word: TextPretrainingParameters
+    post_training: PostTrainingParameters

@@ -8,7 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from headstart.pipelines.evaluation import figures, report, wording
+from headstart.pipelines.evaluation import wording
+from headstart.pipelines.evaluation.answer import headline
+from headstart.pipelines.evaluation.report import environment_of_templates
+from headstart.pipelines.evaluation.table_rows import at_most_shots
 
 MODEL_CARD = "model_card.md.jinja"
 
@@ -44,13 +47,13 @@ def render_model_card(
         & (leaderboard["representation"] == recommendation["representation"])
         & (leaderboard["method"] == recommendation["method"])
     ]
-    environment_of_templates = report.environment_of_templates(autoescape=False)
-    environment_of_templates.filters["markdown"] = markdown
-    return environment_of_templates.get_template(MODEL_CARD).render(
+    templates = environment_of_templates(autoescape=False)
+    templates.filters["markdown"] = markdown
+    return templates.get_template(MODEL_CARD).render(
         answer=recommendation,
         model=model or {},
-        headline=report.headline(recommendation),
-        rows=figures.at_most_shots(rows).to_dict("records"),
+        headline=headline(recommendation),
+        rows=at_most_shots(rows).to_dict("records"),
         summary=wording.counts(summary),
         environment={k: v for k, v in environment.items() if not isinstance(v, Mapping)},
         versions=environment.get("versions", {}),
@@ -77,7 +80,7 @@ def per_class_scores(
         found), precision (share of the predictions of this class that are right; NaN where it was
         never predicted). The lowest recall first.
     """
-    rows = figures.at_most_shots(predictions[predictions["target"] == recommendation["target"]])
+    rows = at_most_shots(predictions[predictions["target"] == recommendation["target"]])
     own = rows[
         (rows["representation"] == recommendation["representation"])
         & (rows["method"] == recommendation["method"])

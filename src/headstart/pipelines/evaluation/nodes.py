@@ -7,7 +7,7 @@ import pandas as pd
 
 from headstart.learning.fits import IDENTITY, RESULT_COLUMNS
 from headstart.learning.images import ImageStore
-from headstart.learning.leaderboard import leaderboard, recommend
+from headstart.learning.leaderboard import deciding_metric, leaderboard, recommend
 from headstart.pipelines.collecting import collect
 from headstart.pipelines.evaluation.parameters import EvaluationParameters
 
@@ -57,6 +57,13 @@ def recommend_methods(
     return recommendations
 
 
+def spread_demonstrations(results: pd.DataFrame, validation: pd.DataFrame) -> pd.DataFrame:
+    """Accuracy in context of every draw and every order of demonstrations."""
+    from headstart.learning.text.demonstration_spread import demonstration_spread
+
+    return demonstration_spread(results, validation)
+
+
 def draw_figures(
     target: str,
     board: pd.DataFrame,
@@ -66,23 +73,28 @@ def draw_figures(
     parameters: EvaluationParameters,
 ) -> tuple[Any, ...]:
     """The figures of one target, as plotly figures (they are previews in Kedro-Viz, too)."""
-    from headstart.pipelines.evaluation import figures
+    from headstart.pipelines.evaluation import (
+        calibration_figure,
+        map_figure,
+        score_figures,
+        training_figures,
+    )
 
-    metric = parameters.metric
+    metric = deciding_metric(set(board.loc[board["target"] == target, "metric"]), parameters.metric)
     return (
-        figures.label_efficiency(board, target, metric),
-        figures.cost(board, target, metric),
-        figures.calibration(predictions, target),
-        figures.representation_map(maps, target),
-        figures.training_curves(histories, target),
+        score_figures.label_efficiency(board, target, metric),
+        score_figures.cost(board, target, metric),
+        calibration_figure.calibration(predictions, target),
+        map_figure.representation_map(maps, target),
+        training_figures.training_curves(histories, target),
     )
 
 
 def draw_pretext_curves(source: str, histories: pd.DataFrame) -> Any:
     """How the pretext tasks were learned on one source, as a plotly figure."""
-    from headstart.pipelines.evaluation import figures
+    from headstart.pipelines.evaluation import training_figures
 
-    return figures.pretext_curves(histories, source)
+    return training_figures.pretext_curves(histories, source)
 
 
 def write_report(
@@ -97,6 +109,12 @@ def write_report(
     pretext_histories: pd.DataFrame,
     pretext_examples: list[Any],
     text_pretraining: pd.DataFrame,
+    lora_costs: pd.DataFrame,
+    lora_ranks: pd.DataFrame,
+    in_context_spread: pd.DataFrame,
+    results: pd.DataFrame,
+    gradient_cosines: pd.DataFrame,
+    pair_gains: pd.DataFrame,
     parameters: EvaluationParameters,
     configuration: dict[str, Any],
     *of_targets: Any,
@@ -114,10 +132,16 @@ def write_report(
         pretext_scores: how well each pretext task was learned, and what it cost.
         pretext_histories: their training histories.
         pretext_examples: what they saw (`headstart.learning.pretext.task.Examples`).
-        text_pretraining: perplexity before and after language models read on in a target.
+        text_pretraining: what language models learned before they were used on a target.
+        lora_costs: what ways of adapting a language model cost.
+        lora_ranks: scores of LoRA with several ranks.
+        in_context_spread: accuracy of each draw and order of demonstrations.
+        results: test scores, for the single tasks of tables.
+        gradient_cosines: of the tasks of tables, over training.
+        pair_gains: which task of a table helps which.
         parameters: which metric is shown first, coverage of the intervals.
         configuration: all parameters of the run.
-        of_targets: for each target its splits, its images or texts, and its counts.
+        of_targets: for each target its splits, its images, texts or table, and its counts.
     """
     from headstart.pipelines.evaluation.environment import describe_environment
     from headstart.pipelines.evaluation.report import render_report
@@ -128,7 +152,7 @@ def write_report(
         splits[summary["target"]] = table
         if isinstance(examples, ImageStore):
             images[summary["target"]] = examples.images
-        else:
+        elif "text" in examples:
             texts[summary["target"]] = list(examples["text"])
         summaries[summary["target"]] = summary
     return render_report(
@@ -146,6 +170,12 @@ def write_report(
         pretext_scores=pretext_scores,
         pretext_histories=pretext_histories,
         text_pretraining=text_pretraining,
+        lora_costs=lora_costs,
+        lora_ranks=lora_ranks,
+        in_context_spread=in_context_spread,
+        results=results,
+        cosines=gradient_cosines,
+        pair_gains=pair_gains,
         pretext_examples={(e.source, e.task): e.examples for e in pretext_examples},
         environment=describe_environment(configuration),
         metric=parameters.metric,

@@ -22,13 +22,14 @@ def create_pipeline(
     """Nodes that collect, compare, recommend and report.
 
     Args:
-        targets: name of each target -> what its ingestion calls its examples, `target_images` or
-            `texts`.
+        targets: name of each target -> what its ingestion calls its examples, `target_images`,
+            `texts` or `table`.
         sources: names of the sources that encoders are pretrained on.
         tables: catalog names of the tables that the stages before have written: of `scores`, of
             test `predictions`, of training `history`, of `maps` and `qualities` of
             representations, of `pretext_scores`, `pretext_history` and `pretext_examples`, of
-            `text_pretraining`.
+            `text_pretraining`, of `lora_costs` and `lora_ranks`, of `cosines` of gradients and
+            `pair_gains` of tasks.
     """
     collecting = [
         Node(
@@ -54,6 +55,10 @@ def create_pipeline(
                 ("pretext_scores", "pretext_scores"),
                 ("pretext_histories", "pretext_history"),
                 ("text_pretraining", "text_pretraining"),
+                ("lora_costs", "lora_costs"),
+                ("lora_ranks", "lora_ranks"),
+                ("gradient_cosines", "cosines"),
+                ("pair_gains", "pair_gains"),
             )
         ),
         Node(
@@ -77,6 +82,13 @@ def create_pipeline(
             inputs=["validation", "leaderboard", "params:evaluation"],
             outputs="recommendations",
             name="recommend",
+            namespace="evaluation",
+        ),
+        Node(
+            nodes.spread_demonstrations,
+            inputs=["results", "validation"],
+            outputs="in_context_spread",
+            name="spread_demonstrations",
             namespace="evaluation",
         ),
     ]
@@ -114,6 +126,12 @@ def create_pipeline(
             "pretext_histories",
             "pretext_examples",
             "text_pretraining",
+            "lora_costs",
+            "lora_ranks",
+            "in_context_spread",
+            "results",
+            "gradient_cosines",
+            "pair_gains",
             "params:evaluation",
             "parameters",
             *(

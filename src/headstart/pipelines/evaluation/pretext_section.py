@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from headstart.pipelines.evaluation import figures, wording
+from headstart.pipelines.evaluation import training_figures, wording
 from headstart.pipelines.evaluation.pictures import picture
 from headstart.pipelines.evaluation.quality_table import probe_scores
 
@@ -188,7 +188,7 @@ def _curves(
     for number, task in enumerate(dict.fromkeys(own["task"])):
         curve = f"{name}-curves-{number}"
         plots[curve] = {
-            quantity: figures.pretext_curves(own, source, quantity, [task])
+            quantity: training_figures.pretext_curves(own, source, quantity, [task])
             for quantity in ("loss", "score")
         }
         curves.append({"id": curve, "task": task})

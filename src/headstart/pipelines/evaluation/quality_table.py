@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from headstart.learning.metrics import HIGHER_IS_BETTER
-from headstart.pipelines.evaluation import figures
+from headstart.pipelines.evaluation.table_rows import at_most_shots
 
 QUALITIES = ("effective_rank", "alignment", "uniformity")
 PROBE = "linear_probe"
@@ -26,7 +26,7 @@ def probe_scores(board: pd.DataFrame, target: str, metric: str) -> pd.DataFrame:
         Rows of the leaderboard; none where no probe was fitted.
     """
     here = (board["target"] == target) & (board["metric"] == metric) & (board["method"] == PROBE)
-    rows = figures.at_most_shots(board[here])
+    rows = at_most_shots(board[here])
     return rows.sort_values("mean", ascending=not HIGHER_IS_BETTER[metric], kind="stable")
 
 

@@ -5,19 +5,53 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import yaml
 
-from headstart.learning.leaderboard import BASELINE, NOT_TRANSFERRED
+from headstart.learning.leaderboard import (
+    ALONE,
+    NOT_TRANSFERRED,
+    baseline_method,
+    deciding_metric,
+)
 from headstart.learning.metrics import HIGHER_IS_BETTER
-from headstart.pipelines.evaluation import figures, wording
-from headstart.pipelines.evaluation.pictures import picture
+from headstart.pipelines.evaluation import (
+    calibration_figure,
+    figure_style,
+    map_figure,
+    score_figures,
+    wording,
+)
+from headstart.pipelines.evaluation.answer import (
+    against_baseline,
+    compared_with,
+    fewer_labels,
+    headline,
+    verdict,
+    where_it_hurt,
+)
+from headstart.pipelines.evaluation.in_context_section import (
+    dropped_demonstrations,
+    spread_of_demonstrations,
+)
+from headstart.pipelines.evaluation.lora_section import lora_costs as costs_of_models
+from headstart.pipelines.evaluation.lora_section import lora_ranks as ranks_of_targets
+from headstart.pipelines.evaluation.mistakes_section import mistakes as worst_of
+from headstart.pipelines.evaluation.multi_task_section import multi_task_view
 from headstart.pipelines.evaluation.pretext_section import pretext_sources
 from headstart.pipelines.evaluation.quality_table import quality_table, rank_correlations
+from headstart.pipelines.evaluation.same_labels_section import same_labels
+from headstart.pipelines.evaluation.table_rows import (
+    at_most_shots,
+    families,
+    of_target,
+    records,
+)
+from headstart.pipelines.evaluation.training_figures import FEW_TRAINED
+from headstart.pipelines.evaluation.training_section import training
 
 if TYPE_CHECKING:
     from headstart.learning.pretext.task import Example
@@ -43,6 +77,12 @@ def render_report(
     qualities: pd.DataFrame,
     texts: Mapping[str, Sequence[str]] | None = None,
     text_pretraining: pd.DataFrame | None = None,
+    lora_costs: pd.DataFrame | None = None,
+    lora_ranks: pd.DataFrame | None = None,
+    in_context_spread: pd.DataFrame | None = None,
+    results: pd.DataFrame | None = None,
+    cosines: pd.DataFrame | None = None,
+    pair_gains: pd.DataFrame | None = None,
     metric: str = "accuracy",
     confidence: float = 0.95,
     mistakes: int = 12,
@@ -69,8 +109,17 @@ def render_report(
         qualities: effective rank, alignment and uniformity of the representations
             (`headstart.learning.representation_quality.COLUMNS`); may be empty.
         texts: target -> its N texts; their beginnings are shown with mistakes.
-        text_pretraining: perplexity before and after language models read on in a target's texts
+        text_pretraining: what language models learned before they were used on a target
             (`headstart.pipelines.pretraining.text_nodes.TEXT_SCORE_COLUMNS`); may be empty.
+        lora_costs: what ways of adapting a model cost
+            (`headstart.learning.text.lora_costs.COST_COLUMNS`); may be empty.
+        lora_ranks: scores of LoRA with several ranks
+            (`headstart.learning.text.lora_ranks.RANK_COLUMNS`); may be empty.
+        in_context_spread: accuracy of each draw and order of demonstrations
+            (`headstart.learning.text.demonstration_spread.SPREAD_COLUMNS`); may be empty.
+        results: the results, for the single tasks of tables.
+        cosines: of the tasks' gradients (`headstart.learning.multi_task.conflict`).
+        pair_gains: which task helps which (`headstart.learning.multi_task.groupings`).
         metric: the metric that is shown first.
         confidence: coverage of the intervals.
         mistakes: how many mistakes are shown for each target.
@@ -81,8 +130,12 @@ def render_report(
     from plotly.offline import get_plotlyjs
 
     plots: dict[str, Any] = {}
+    nothing = pd.DataFrame()
+    spread = nothing if in_context_spread is None else in_context_spread
     targets = []
-    for number, target in enumerate(dict.fromkeys(leaderboard["target"])):
+    # A task within a target has no part of its own.
+    names = [name for name in dict.fromkeys(leaderboard["target"]) if "." not in name]
+    for number, target in enumerate(names):
         board = leaderboard[leaderboard["target"] == target]
         tried = list(dict.fromkeys(board["metric"]))
         answer = dict(recommendations.get(target, {}))
@@ -92,14 +145,24 @@ def render_report(
             "track": board["track"].iloc[0],
             "answer": answer,
             "metrics": tried,
-            "metric": metric if metric in tried else tried[0],
+            "metric": deciding_metric(tried, metric),
         }
         view |= _scores(view, board, plots)
         view |= _calibration(view, board, predictions, plots)
         view |= _maps(view, maps, plots)
         view |= _qualities(view, board, qualities)
-        view |= _mistakes(view, predictions, splits, images, texts or {}, mistakes)
-        view |= _training(view, histories, plots)
+        view |= worst_of(view, predictions, splits, images, texts or {}, mistakes)
+        view |= training(view, histories, plots)
+        view |= same_labels(view, board, plots)
+        view |= spread_of_demonstrations(view, spread, plots)
+        view |= multi_task_view(
+            view,
+            nothing if results is None else results,
+            nothing if cosines is None else cosines,
+            nothing if pair_gains is None else pair_gains,
+            plots,
+            confidence,
+        )
         view["dropped"] = dropped_demonstrations(board, splits.get(target))
         view["summary"] = wording.counts(summaries.get(target, {}))
         aside = quarantine[quarantine["target"] == target]
@@ -114,15 +177,17 @@ def render_report(
             sources=pretext_sources(
                 pretext_scores, pretext_histories, pretext_examples, leaderboard, metric, plots
             ),
-            text_pretraining=_records(
-                pd.DataFrame() if text_pretraining is None else text_pretraining
+            text_pretraining=records(nothing if text_pretraining is None else text_pretraining),
+            lora_costs=costs_of_models(nothing if lora_costs is None else lora_costs),
+            lora_ranks=ranks_of_targets(
+                nothing if lora_ranks is None else lora_ranks, leaderboard, confidence, plots
             ),
             metrics=list(dict.fromkeys(leaderboard["metric"])),
             metric=metric,
             counts=list(dict.fromkeys(name for t in targets for name in t["summary"])),
             confidence=confidence,
             not_transferred=wording.listed(_features_of_nothing(leaderboard)),
-            few_trained=figures.FEW_TRAINED,
+            few_trained=FEW_TRAINED,
             environment={k: v for k, v in environment.items() if not isinstance(v, Mapping)},
             details={k: _yaml(v) for k, v in environment.items() if isinstance(v, Mapping)},
             plots=_json(plots),
@@ -152,255 +217,40 @@ def environment_of_templates(autoescape: bool) -> Any:
         "method_name": wording.method_name,
         "network_name": wording.network_name,
         "bare_method_name": wording.bare_method_name,
+        "baseline_name": wording.baseline_name,
+        "labels_per": wording.labels_per,
         "metric_name": wording.metric_name,
         "short_metric_name": wording.short_metric_name,
         "higher_is_better": HIGHER_IS_BETTER,
         "style": lambda representation, method: {
-            "color": figures.color(representation),
-            "dash": figures.dash(method),
-            "marker": figures.marker(method),
+            "color": figure_style.color(representation, method),
+            "dash": figure_style.dash(method),
+            "marker": figure_style.marker(method),
         },
     }
     return environment
-
-
-def headline(answer: Mapping[str, Any]) -> str:
-    """The recommendation in a few words."""
-    if answer["method"] == BASELINE:
-        return f"Train the {wording.network_name(answer['representation'])} from scratch"
-    method = wording.sentence(wording.bare_method_name(answer["method"]))
-    return f"{method} on {wording.words(answer['representation'])}"
-
-
-def verdict(answer: Mapping[str, Any], by_shots: pd.DataFrame) -> tuple[str, str]:
-    """Whether transfer pays.
-
-    Args:
-        answer: the recommendation of one target.
-        by_shots: of `against_baseline`, the recommended method at each number of labels.
-
-    Returns:
-        A word for the style ("yes", "no" or "open") and a short sentence.
-    """
-    if answer["method"] == BASELINE:
-        return "no", "Transfer does not pay here"
-    if answer["gain"] is None:
-        return "open", "Not compared with training from scratch"
-    if answer["representation"] in NOT_TRANSFERRED:
-        return "no", "Nothing learned from other data is needed"
-    sign = 1.0 if HIGHER_IS_BETTER[answer["metric"]] else -1.0
-    gains = sign * by_shots[["gain_low", "gain_high"]].astype(float)
-    if (gains.iloc[-1] < 0).all():
-        return "no", f"Transfer hurts with {wording.labels(answer['shots'])}"
-    pays = (gains > 0).all(axis=1)
-    if pays.all():
-        return "yes", "Transfer pays"
-    if not pays.any():
-        few = "One seed: the gain has no interval"
-        return "open", few if gains.isna().all(axis=None) else "The gain may be chance"
-    shots = by_shots.loc[pays, "shots"]
-    numbers = [str(s) for s in shots.dropna()]
-    parts = [f"{wording.listed(numbers)} label{'s' * (numbers != ['1'])} per class"] * bool(numbers)
-    parts += ["all labels"] * bool(shots.isna().any())
-    return "yes", f"Transfer pays with {wording.listed(parts)}; elsewhere the gain may be chance"
-
-
-def against_baseline(
-    board: pd.DataFrame, representation: str, method: str, metric: str
-) -> pd.DataFrame:
-    """A method beside what it is compared with, at each number of labels.
-
-    Returns:
-        Rows of the leaderboard (shots, mean, low, high, gain, gain_low, gain_high, …) of the
-        method, fewest labels first; `scratch` is the score from scratch of the network in
-        `baseline`, NaN where there is none.
-    """
-    rows = board[board["metric"] == metric]
-    own = rows[(rows["representation"] == representation) & (rows["method"] == method)]
-    scratch = rows[rows["method"] == BASELINE]
-    at = {
-        (name, _key(shots)): mean
-        for name, shots, mean in scratch[["representation", "shots", "mean"]].itertuples(
-            index=False
-        )
-    }
-    keys = zip(own["baseline"], own["shots"], strict=True)
-    own = own.assign(scratch=[at.get((name, _key(shots)), np.nan) for name, shots in keys])
-    return own.sort_values("shots", na_position="last", ignore_index=True)
-
-
-def compared_with(board: pd.DataFrame) -> str:
-    """Which network's training from scratch the gains are measured against, as a sentence.
-
-    Args:
-        board: the leaderboard of one target.
-
-    Returns:
-        Empty where it is the same network for all.
-    """
-    against: dict[str, list[str]] = {}
-    for name, rows in board.dropna(subset=["baseline"]).groupby("baseline"):
-        against[str(name)] = list(dict.fromkeys(rows["representation"]))
-    if len(against) < 2:
-        return ""
-    *few, most = sorted(against, key=lambda name: len(against[name]))
-    parts = [
-        f"the {wording.network_name(name)} for "
-        f"{wording.listed([wording.words(own) for own in against[name]])}"
-        for name in few
-    ]
-    parts.append(f"the {wording.network_name(most)} for all others")
-    return f"Trained from scratch for the gain: {wording.listed(parts)}."
-
-
-def fewer_labels(table: pd.DataFrame, metric: str) -> Any:
-    """The fewest labels with which a method reaches what its baseline reaches with the most.
-
-    Args:
-        table: of `against_baseline`.
-        metric: which metric it holds.
-
-    Returns:
-        That row of the table, or None where only the largest number of labels does it, or none.
-    """
-    if table.empty or pd.isna(table["scratch"].iloc[-1]):
-        return None
-    sign = 1.0 if HIGHER_IS_BETTER[metric] else -1.0
-    enough = table[sign * table["mean"] >= sign * table["scratch"].iloc[-1]].index
-    return table.loc[enough[0]] if len(enough) and enough[0] < len(table) - 1 else None
-
-
-def where_it_hurt(board: pd.DataFrame, metric: str) -> dict[str, Any]:
-    """Comparisons with the baseline that transfer lost for sure.
-
-    Counted are the methods that start from something learned on other data.
-
-    Returns:
-        `rows`: of the leaderboard, those whose interval of the gain lies wholly on the bad side,
-        the worst first; `compared`: how many comparisons have an interval; `bare`: how many have
-        none, because one seed is shared.
-    """
-    rows = board[
-        (board["metric"] == metric)
-        & (board["pairs"] > 0)
-        & ~board["representation"].isin(NOT_TRANSFERRED)
-    ]
-    with_interval = rows.dropna(subset=["gain_low", "gain_high"])
-    higher = HIGHER_IS_BETTER[metric]
-    bad = with_interval["gain_high"] < 0 if higher else with_interval["gain_low"] > 0
-    return {
-        "rows": with_interval[bad].sort_values("gain", ascending=higher),
-        "compared": len(with_interval),
-        "bare": len(rows) - len(with_interval),
-    }
-
-
-def dropped_demonstrations(
-    board: pd.DataFrame, splits: pd.DataFrame | None
-) -> list[tuple[int, float, int]]:
-    """Where a prompt held fewer labeled examples than there were.
-
-    Args:
-        board: the leaderboard of one target.
-        splits: its splits, for the number of classes.
-
-    Returns:
-        Labels per class, examples shown (a mean over seeds), examples there were.
-    """
-    if splits is None:
-        return []
-    asked = board[(board["method"] == "in_context") & board["shots"].notna()]
-    asked = asked.drop_duplicates(["representation", "shots"])
-    there = (asked["shots"] * splits["class"].nunique()).astype(int)
-    short = asked["n_train"] < there
-    return list(zip(asked["shots"][short], asked["n_train"][short], there[short], strict=True))
-
-
-def worst_mistakes(
-    predictions: pd.DataFrame, representation: str, method: str, number: int
-) -> pd.DataFrame:
-    """The test examples that a method got wrong with the most confidence.
-
-    Args:
-        predictions: of one target, at one number of shots.
-        representation: what the method starts from.
-        method: the method.
-        number: how many at most.
-
-    Returns:
-        One row an example: row, label, predicted (the wrong class that most seeds said),
-        confidence (mean of those seeds), wrong (seeds that were wrong), seeds. Sorted by the
-        confidence in wrong classes, the mean over all seeds.
-    """
-    own = (predictions["representation"] == representation) & (predictions["method"] == method)
-    seeds = predictions.loc[own, "seed"].nunique()
-    wrong = predictions[own & (predictions["label"] != predictions["predicted"])]
-    said = (
-        wrong.groupby(["row", "label", "predicted"], as_index=False)
-        .agg(confidence=("confidence", "mean"), said=("confidence", "size"))
-        .sort_values(["said", "confidence"], ascending=False, kind="stable")
-        .drop_duplicates("row")
-    )
-    whole = wrong.groupby("row")["confidence"]
-    said = said.assign(
-        wrong=said["row"].map(whole.size()),
-        seeds=seeds,
-        weight=said["row"].map(whole.sum()) / max(seeds, 1),
-    )
-    worst = said.sort_values(["weight", "row"], ascending=[False, True], kind="stable")
-    return worst.drop(columns=["said", "weight"]).head(number).reset_index(drop=True)
-
-
-def still_improving(histories: pd.DataFrame) -> pd.DataFrame:
-    """Which trainings had their best validation point at their very end.
-
-    They might have gone on to improve with more steps. A training is judged by the first of its
-    quantities whose name begins with "validation_".
-
-    Args:
-        histories: training histories of one target.
-
-    Returns:
-        One row a representation, method and shots: `trainings`, `improving` (how many of them).
-    """
-    columns = ["representation", "method", "shots", "trainings", "improving"]
-    checks = histories[histories["name"].astype(str).str.startswith("validation_")]
-    if checks.empty:
-        return pd.DataFrame(columns=columns)
-    judge = str(checks["name"].iloc[0])
-    sign = 1.0 if HIGHER_IS_BETTER.get(judge.removeprefix("validation_"), False) else -1.0
-    rows = []
-    judged = checks[checks["name"] == judge]
-    for key, group in judged.groupby(["representation", "method", "shots"], dropna=False):
-        trainings = [one.sort_values("step")["value"] for _, one in group.groupby("seed")]
-        # The first best point counts: a plateau is not an improvement.
-        improving = [
-            len(v) > 1 and int(np.argmax(sign * v.to_numpy())) == len(v) - 1 for v in trainings
-        ]
-        rows.append([*key, len(trainings), sum(improving)])
-    return pd.DataFrame(rows, columns=columns)
 
 
 def _scores(view: Mapping[str, Any], board: pd.DataFrame, plots: dict[str, Any]) -> dict[str, Any]:
     """What the sections on scores, harm and cost and the leaderboard show of one target."""
     target, answer, metric = view["name"], view["answer"], view["metric"]
     here = board[board["metric"] == metric]
-    best_last = figures.at_most_shots(here)
+    best_last = at_most_shots(here)
     pair = (answer["representation"], answer["method"]) if answer else None
     plots[f"{view['id']}-labels"] = {
-        m: figures.label_efficiency(board, target, m, pair) for m in view["metrics"]
+        m: score_figures.label_efficiency(board, target, m, pair) for m in view["metrics"]
     }
-    plots[f"{view['id']}-cost"] = {m: figures.cost(board, target, m) for m in view["metrics"]}
+    plots[f"{view['id']}-cost"] = {m: score_figures.cost(board, target, m) for m in view["metrics"]}
     by_shots = against_baseline(board, *pair, answer["metric"]) if pair else pd.DataFrame()
     return {
         "headline": headline(answer) if answer else "",
         "verdict": verdict(answer, by_shots) if answer else ("open", ""),
-        "by_shots": _records(by_shots),
+        "by_shots": records(by_shots),
         "fewer_labels": fewer_labels(by_shots, answer["metric"]) if answer else None,
-        "families": _families(pd.concat([best_last, here])),
+        "families": families(pd.concat([best_last, here])),
         "compared_with": compared_with(board),
         "hurt": {m: where_it_hurt(board, m) for m in view["metrics"]},
-        "costs": {m: figures.cost_table(board, target, m) for m in view["metrics"]},
+        "costs": {m: score_figures.cost_table(board, target, m) for m in view["metrics"]},
         "tables": _tables(board, view["metrics"], metric),
     }
 
@@ -424,7 +274,7 @@ def _tables(board: pd.DataFrame, metrics: Sequence[str], metric: str) -> list[di
                     if m != metric
                 ]
             }
-            for row in _records(main[same.loc[main.index]])
+            for row in records(main[same.loc[main.index]])
         ]
         tables.append({"shots": shots, "rows": rows})
     return tables
@@ -434,12 +284,12 @@ def _calibration(
     view: Mapping[str, Any], board: pd.DataFrame, predictions: pd.DataFrame, plots: dict[str, Any]
 ) -> dict[str, Any]:
     answer = view["answer"]
-    rows = figures.at_most_shots(figures.of_target(predictions, view["name"]))
+    rows = at_most_shots(of_target(predictions, view["name"]))
     if answer:
         keys = [(answer["representation"], answer["method"])]
-        keys += [(answer["baseline"], BASELINE)] if answer["baseline"] else []
+        keys += [(answer["baseline"], baseline_method(view["track"]))] if answer["baseline"] else []
     else:
-        scratch = board.loc[board["method"] == BASELINE, ["representation", "method"]]
+        scratch = board.loc[board["method"].isin(ALONE), ["representation", "method"]]
         keys = list(scratch.itertuples(index=False, name=None))
     shown = []
     for key in dict.fromkeys(keys):
@@ -450,29 +300,29 @@ def _calibration(
             shown.append(
                 item
                 | {
-                    "error": figures.calibration_error(one),
+                    "error": calibration_figure.calibration_error(one),
                     "confidence": float(one["confidence"].mean()),
                     "correct": correct,
                 }
             )
     if shown:
-        drawn = figures.calibration(predictions, view["name"], keys)
+        drawn = calibration_figure.calibration(predictions, view["name"], keys)
         plots[f"{view['id']}-calibration"] = {"": drawn}
-    return {"calibrated": shown, "calibrated_families": _families(pd.DataFrame(shown))}
+    return {"calibrated": shown, "calibrated_families": families(pd.DataFrame(shown))}
 
 
 def _maps(view: Mapping[str, Any], maps: pd.DataFrame, plots: dict[str, Any]) -> dict[str, Any]:
-    rows = figures.of_target(maps, view["name"])
+    rows = of_target(maps, view["name"])
     classes = sorted(rows["label"].astype(str).unique())
     names = list(dict.fromkeys(rows["representation"]))
     for number, name in enumerate(names):
-        drawn = figures.representation_map(maps, view["name"], [name])
+        drawn = map_figure.representation_map(maps, view["name"], [name])
         plots[f"{view['id']}-map-{number}"] = {"": drawn}
     return {
         "maps": names,
         "classes": classes,
-        "class_styles": [figures.class_style(i) for i in range(len(classes))],
-        "classes_by_color": len(classes) <= figures.COLORED_CLASSES,
+        "class_styles": [figure_style.class_style(i) for i in range(len(classes))],
+        "classes_by_color": len(classes) <= figure_style.COLORED_CLASSES,
     }
 
 
@@ -481,100 +331,15 @@ def _qualities(
 ) -> dict[str, Any]:
     table = quality_table(qualities, board, view["name"], view["metric"])
     return {
-        "qualities": _records(table),
+        "qualities": records(table),
         "quality_correlations": rank_correlations(table, view["metric"]),
-    }
-
-
-def _mistakes(
-    view: Mapping[str, Any],
-    predictions: pd.DataFrame,
-    splits: Mapping[str, pd.DataFrame],
-    images: Mapping[str, np.ndarray],
-    texts: Mapping[str, Sequence[str]],
-    number: int,
-) -> dict[str, Any]:
-    target, answer = view["name"], view["answer"]
-    rows = figures.of_target(predictions, target)
-    if not answer or rows.empty:
-        return {"mistakes": None}
-    rows = figures.at_most_shots(rows)
-    worst = worst_mistakes(rows, answer["representation"], answer["method"], number)
-    split = splits.get(target)
-    names = {} if split is None else dict(zip(split["class"], split["label"], strict=True))
-    paths = {} if split is None else dict(zip(split["row"], split["path"], strict=True))
-    shown = [
-        mistake
-        | {
-            "label": str(names.get(mistake["label"], mistake["label"])),
-            "predicted": str(names.get(mistake["predicted"], mistake["predicted"])),
-            "path": str(paths.get(mistake["row"], mistake["row"])),
-            "picture": picture(np.asarray(images[target][mistake["row"]]))
-            if target in images
-            else None,
-            "text": shorten(texts[target][mistake["row"]], 240, placeholder=" …")
-            if target in texts
-            else None,
-        }
-        for mistake in _records(worst)
-    ]
-    return {"mistakes": shown}
-
-
-def _training(
-    view: Mapping[str, Any], histories: pd.DataFrame, plots: dict[str, Any]
-) -> dict[str, Any]:
-    curves = figures.curves_of(histories, view["name"])
-    shots = list(curves["shots"].drop_duplicates().sort_values(na_position="last"))
-    if shots:
-        plots[f"{view['id']}-training"] = {
-            str(len(shots) - 1 - i): figures.training_curves(
-                curves, view["name"], None if pd.isna(s) else int(s)
-            )
-            for i, s in reversed(list(enumerate(shots)))
-        }
-    table = still_improving(curves)
-    improving = _records(table[table["improving"] > 0])
-    answer = view["answer"]
-    # What the gain is measured against; nothing to say where that is no other method.
-    unfinished = [
-        row
-        for row in improving
-        if row["method"] == BASELINE
-        and row["representation"] == answer.get("baseline")
-        and _key(row["shots"]) == answer.get("shots")
-    ]
-    return {
-        "trained_shots": list(reversed(shots)),
-        "trained": _families(curves),
-        "trainings": int(table["trainings"].sum()),
-        "improving": improving,
-        "baseline_unfinished": unfinished[0] if unfinished else None,
     }
 
 
 def _features_of_nothing(leaderboard: pd.DataFrame) -> list[str]:
     """The representations, in words, that were used without having learned from other data."""
-    used = set(leaderboard.loc[leaderboard["method"] != BASELINE, "representation"])
+    used = set(leaderboard.loc[~leaderboard["method"].isin(ALONE), "representation"])
     return [wording.words(name) for name in NOT_TRANSFERRED if name in used]
-
-
-def _families(table: pd.DataFrame) -> dict[str, list[str]]:
-    """Representation -> its methods, both in the order of the table."""
-    if table.empty:
-        return {}
-    return {
-        str(name): list(dict.fromkeys(rows["method"]))
-        for name, rows in table.groupby("representation", sort=False)
-    }
-
-
-def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(k): v for k, v in row.items()} for row in table.to_dict("records")]
-
-
-def _key(shots: Any) -> int | None:
-    return None if pd.isna(shots) else int(shots)
 
 
 def _yaml(value: Any) -> str:

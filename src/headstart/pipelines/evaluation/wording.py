@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from headstart.learning.leaderboard import BASELINE
+from headstart.learning.leaderboard import BASELINE, FEATURES
 
 # What is not here is written as its name with spaces for underscores.
 METRICS = {
@@ -15,15 +15,27 @@ METRICS = {
     "macro_f1": "macro F1",
     "nll": "negative log-likelihood",
     "ece": "calibration error",
-    "rmse": "RMSE",
+    "auc": "area under the ROC curve",
+    "rmse": "root mean squared error",
+    "mae": "mean absolute error",
 }
 # For the heads of tables.
-SHORT_METRICS = {"nll": "NLL", "ece": "ECE"}
+SHORT_METRICS = {"nll": "NLL", "ece": "ECE", "auc": "AUC"}
 METHODS = {
+    "bitfit": "BitFit",
     "fine_tune": "fine-tuning",
     "from_scratch": "from scratch",
     "in_context": "in-context learning",
     "lora": "LoRA",
+    "separate": "a network for each task",
+    "pooled": "one network for all tasks",
+    "pooled_with_task": "one network, told the task",
+    "layer_sharing": "shared layers",
+    "regularized": "pairwise regularization",
+    "pcgrad": "shared layers with PCGrad",
+    "mgda": "shared layers with MGDA",
+    "cagrad": "shared layers with CAGrad",
+    "gradnorm": "shared layers with GradNorm",
 }
 
 
@@ -64,6 +76,8 @@ def method_name(representation: str, method: str) -> str:
     name = bare_method_name(method)
     if method == BASELINE:
         return f"{name} · {network_name(representation)}"
+    if representation == FEATURES:
+        return name
     return f"{words(representation)} · {name}"
 
 
@@ -77,11 +91,27 @@ def listed(parts: list[str]) -> str:
     return " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))
 
 
-def labels(shots: Any) -> str:
-    """Shots in words; null is all labels."""
+def labels(shots: Any, track: str = "") -> str:
+    """Shots in words; null is all labels.
+
+    Args:
+        shots: labels per class; on tables of several tasks labeled rows per task.
+        track: of the target.
+    """
+    one, per = ("labeled row", "task") if track == "tables" else ("label", "class")
     if pd.isna(shots):
-        return "all labels"
-    return "1 label per class" if shots == 1 else f"{int(shots)} labels per class"
+        return f"all {one}s"
+    return f"{int(shots)} {one}{'' if shots == 1 else 's'} per {per}"
+
+
+def labels_per(track: str) -> str:
+    """What shots count: labels per class, or labeled rows per task."""
+    return labels(2, track).removeprefix("2 ")
+
+
+def baseline_name(track: str) -> str:
+    """What a track's gains are measured against."""
+    return "learning each task alone" if track == "tables" else "training from scratch"
 
 
 def decimals(value: float | None, places: int, signed: bool = False) -> str:
@@ -158,8 +188,8 @@ def counts(summary: Mapping[str, Any]) -> dict[str, str]:
 
     Args:
         summary: name -> count, or name -> (name -> count). `classes`, from a class to its count,
-            becomes the number of classes and the range of the counts; the name of the `target`
-            is left out.
+            becomes the number of classes and the range of the counts, `tasks` the number of tasks;
+            the name of the `target` is left out.
     """
     flat: dict[str, str] = {}
     for name, value in summary.items():
@@ -167,6 +197,8 @@ def counts(summary: Mapping[str, Any]) -> dict[str, str]:
             few, many = min(value.values(), default=0), max(value.values(), default=0)
             flat["classes"] = f"{len(value):,}"
             flat["examples per class"] = f"{few:,}" if few == many else f"{few:,} to {many:,}"
+        elif name == "tasks" and isinstance(value, Mapping):
+            flat["tasks"] = f"{len(value):,}"
         elif isinstance(value, Mapping):
             flat |= {f"{words(name)}: {k}": v for k, v in counts(value).items()}
         elif name != "target" or not isinstance(value, str):

@@ -1,13 +1,22 @@
-"""Nodes of the fine-tuning stage for texts: one fit for each number of shots and seed."""
+"""Nodes of the fine-tuning stage for texts: fits, what LoRA saves, and what its rank does."""
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from headstart.errors import HeadstartError
 from headstart.learning.configuration import ComputeParameters
-from headstart.learning.splits import classes_and_test, draws_of
-from headstart.learning.text.parameters import LoraParameters, TextAdaptationParameters
-from headstart.pipelines.fine_tuning.text_parameters import TextSeedParameters
+from headstart.learning.splits import Draw, classes_and_test, draws_of
+from headstart.learning.text.parameters import (
+    CostParameters,
+    LoraParameters,
+    TextAdaptationParameters,
+)
+from headstart.pipelines.fine_tuning.text_parameters import (
+    TextFineTuningParameters,
+    TextSeedParameters,
+)
 
 Tables = tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]
 
@@ -47,15 +56,126 @@ def adapt(
     Returns:
         Scores, predictions of the test rows, and training histories.
     """
-    from headstart.fingerprint import code_fingerprint
-    from headstart.learning.fine_tune import FitJob
     from headstart.learning.fits import tables_of
     from headstart.learning.parallel_fits import run_fits
-    from headstart.learning.text.adaptation import TextFitPlan, fit_text, run_text_job
+    from headstart.learning.text.adaptation import run_text_job
+
+    plan = _plan(
+        representation, texts, splits, model, checkpoints, parameters, compute, features, lora
+    )
+    labels, test = classes_and_test(splits, len(texts))
+    jobs = [
+        _job(method, representation, target, draw, test)
+        for draw in draws_of(draws)
+        if draw.seed < (seeds.seeds_all if draw.shots is None else seeds.seeds)
+    ]
+    jobs.sort(key=lambda job: -len(job.train))  # long ones first, so that workers end together
+    fits = run_fits(run_text_job, plan, jobs, compute=compute, description=f"{method} {target}")
+    done = ((fit, job.validation, test) for fit, job in zip(fits, jobs, strict=True))
+    return tables_of(done, labels)
+
+
+def try_ranks(
+    representation: str,
+    target: str,
+    texts: pd.DataFrame,
+    splits: pd.DataFrame,
+    draws: pd.DataFrame,
+    model: Any,
+    features: Any,
+    checkpoints: Any,
+    parameters: TextFineTuningParameters,
+    compute: ComputeParameters,
+) -> pd.DataFrame:
+    """Adapt a language model by LoRA with several ranks, all else being the same.
+
+    Args:
+        representation: name of what it starts from.
+        target: name of the target.
+        texts: of the target.
+        splits: which rows are test rows, and the class of each row.
+        draws: rows to train and validate on, for each number of shots and seed.
+        model: `headstart.learning.text.language_model.LanguageModel`.
+        features: `headstart.learning.encoders.Features` of the same model, frozen.
+        checkpoints: where trainings are kept.
+        parameters: of the stage; its `ranks`, at `rank_shots`.
+        compute: of the machine.
+
+    Returns:
+        Test scores (`headstart.learning.text.lora_ranks.RANK_COLUMNS`).
+
+    Raises:
+        HeadstartError: there are no draws of that many labels.
+    """
+    from headstart.learning.parallel_fits import run_fits
+    from headstart.learning.text.lora_ranks import RankJob, rank_table, run_rank_job
+
+    drawn = list(draws_of(draws, parameters.draws.seeds))
+    few = [draw for draw in drawn if draw.shots == parameters.rank_shots]
+    if not few:
+        there = ", ".join(str(n) for n in sorted({d.shots for d in drawn if d.shots is not None}))
+        raise HeadstartError(
+            f"text_fine_tuning.rank_shots: {target} has no draws of {parameters.rank_shots} "
+            f"labels per class; it has {there}. Take one of these, or add it to "
+            f"draws.shots_of.{target}."
+        )
+    plan = _plan(
+        *(representation, texts, splits, model, checkpoints, parameters.lora, compute, features),
+        lora=parameters.adapters,
+    )
+    labels, test = classes_and_test(splits, len(texts))
+    jobs = [
+        RankJob(rank, _job("lora", representation, target, draw, test))
+        for rank in parameters.ranks
+        for draw in few
+    ]
+    fits = run_fits(run_rank_job, plan, jobs, compute=compute, description=f"ranks {target}")
+    return rank_table(zip(jobs, fits, strict=True), labels)
+
+
+def count_costs(
+    representation: str,
+    model: Any,
+    adapters: LoraParameters,
+    parameters: CostParameters,
+    compute: ComputeParameters,
+) -> pd.DataFrame:
+    """What each way of adapting a language model trains, and the memory that this takes.
+
+    Args:
+        representation: name of the model.
+        model: `headstart.learning.text.language_model.LanguageModel`.
+        adapters: of LoRA.
+        parameters: what is counted and measured.
+        compute: of the machine.
+
+    Returns:
+        Columns `headstart.learning.text.lora_costs.COST_COLUMNS`. The measured memory alone
+        varies from run to run.
+    """
+    from headstart.learning.text.lora_costs import cost_table
+
+    return cost_table(representation, model, adapters, parameters, compute)
+
+
+def _plan(
+    representation: str,
+    texts: pd.DataFrame,
+    splits: pd.DataFrame,
+    model: Any,
+    checkpoints: Any,
+    parameters: TextAdaptationParameters,
+    compute: ComputeParameters,
+    features: Any,
+    lora: LoraParameters | None,
+) -> Any:
+    """What all fits of one method on one target share."""
+    from headstart.fingerprint import code_fingerprint
+    from headstart.learning.text.adaptation import TextFitPlan, fit_text
 
     frozen = None if features is None else features.values
-    labels, test = classes_and_test(splits, len(texts))
-    plan = TextFitPlan(
+    labels, _ = classes_and_test(splits, len(texts))
+    return TextFitPlan(
         model=model,
         name=representation,
         texts=list(texts["text"]),
@@ -68,20 +188,18 @@ def adapt(
         checkpoints=checkpoints,
         made_of=[code_fingerprint(fit_text), texts["digest"].tolist(), frozen],
     )
-    jobs = [
-        FitJob(
-            identity={
-                **{"track": "text", "target": target, "representation": representation},
-                **{"method": method, "shots": draw.shots, "seed": draw.seed, "episode": None},
-            },
-            train=draw.train,
-            validation=draw.validation,
-            test=test,
-        )
-        for draw in draws_of(draws)
-        if draw.seed < (seeds.seeds_all if draw.shots is None else seeds.seeds)
-    ]
-    jobs.sort(key=lambda job: -len(job.train))  # long ones first, so that workers end together
-    fits = run_fits(run_text_job, plan, jobs, compute=compute, description=f"{method} {target}")
-    done = ((fit, job.validation, test) for fit, job in zip(fits, jobs, strict=True))
-    return tables_of(done, labels)
+
+
+def _job(method: str, representation: str, target: str, draw: Draw, test: np.ndarray) -> Any:
+    """One fit."""
+    from headstart.learning.fine_tune import FitJob
+
+    return FitJob(
+        identity={
+            **{"track": "text", "target": target, "representation": representation},
+            **{"method": method, "shots": draw.shots, "seed": draw.seed, "episode": None},
+        },
+        train=draw.train,
+        validation=draw.validation,
+        test=test,
+    )

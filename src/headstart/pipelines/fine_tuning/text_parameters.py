@@ -1,9 +1,15 @@
 """Parameters of the fine-tuning stage for texts."""
 
+from typing import Annotated
+
 from pydantic import Field
 
 from headstart.learning.configuration import Parameters
-from headstart.learning.text.parameters import LoraParameters, TextAdaptationParameters
+from headstart.learning.text.parameters import (
+    CostParameters,
+    LoraParameters,
+    TextAdaptationParameters,
+)
 
 
 class TextSeedParameters(Parameters):
@@ -25,6 +31,9 @@ class TextFineTuningParameters(Parameters):
         draws: how many fits there are.
         fine_tune: how all weights are trained; from_scratch, lora and bitfit likewise.
         adapters: of `lora`.
+        costs: what the table of what LoRA saves counts and measures.
+        ranks: with each of these a fit of `lora` for each draw, to see what the rank does.
+        rank_shots: labels per class of these fits; has to stand among the target's `draws.shots`.
     """
 
     draws: TextSeedParameters
@@ -33,3 +42,6 @@ class TextFineTuningParameters(Parameters):
     lora: TextAdaptationParameters
     bitfit: TextAdaptationParameters
     adapters: LoraParameters
+    costs: CostParameters
+    ranks: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    rank_shots: int = Field(ge=1)

@@ -1,4 +1,4 @@
-"""Fine-tuning, LoRA and BitFit of language models, and their baseline from scratch."""
+"""Fine-tuning, LoRA and BitFit of language models, their baseline from scratch, their costs."""
 
 from kedro.pipeline import Node, Pipeline
 
@@ -40,6 +40,58 @@ def create_text_pipeline(target: str, method: str) -> Pipeline:
                 },
                 outputs=[f"{table}{kind}" for kind in ("scores", "predictions", "history")],
                 name=method,
+                namespace=here,
+            )
+        ]
+    )
+
+
+def create_rank_pipeline(target: str) -> Pipeline:
+    """Adapt the pretrained encoder to a target by LoRA, with several ranks.
+
+    Args:
+        target: name of the target.
+    """
+    here = f"lora.{target}.minilm"
+    return Pipeline(
+        [
+            Node(
+                bind(text_nodes.try_ranks, representation="minilm", target=target),
+                inputs=[
+                    *(f"ingestion.{target}.{part}" for part in ("texts", "splits", "draws")),
+                    "pretrained.minilm",
+                    f"representation.{target}.minilm.features",
+                    f"{here}.rank_checkpoints",
+                    "params:text_fine_tuning",
+                    "params:compute",
+                ],
+                outputs=f"{here}.ranks",
+                name="ranks",
+                namespace=here,
+            )
+        ]
+    )
+
+
+def create_cost_pipeline(model: str) -> Pipeline:
+    """Count and measure what each way of adapting a model costs; that depends on no target.
+
+    Args:
+        model: its name.
+    """
+    here = f"lora.{model}"
+    return Pipeline(
+        [
+            Node(
+                bind(text_nodes.count_costs, representation=model),
+                inputs=[
+                    f"pretrained.{model}",
+                    "params:text_fine_tuning.adapters",
+                    "params:text_fine_tuning.costs",
+                    "params:compute",
+                ],
+                outputs=f"{here}.costs",
+                name="costs",
                 namespace=here,
             )
         ]

@@ -6,23 +6,24 @@ from headstart.pipelines.binding import bind
 from headstart.pipelines.in_context import nodes
 
 
-def create_pipeline(target: str, model: str) -> Pipeline:
+def create_pipeline(target: str, name: str, model: str) -> Pipeline:
     """Classify a target's texts by the prompt of a causal language model.
 
     Args:
         target: name of the target.
-        model: its name; the catalog entry `pretrained.<name>` says where it is.
+        name: of the model.
+        model: its catalog name.
     """
-    here = f"in_context.{target}.{model}"
+    here = f"in_context.{target}.{name}"
     return Pipeline(
         [
             Node(
-                bind(nodes.learn_in_context, representation=model, target=target),
+                bind(nodes.learn_in_context, representation=name, target=target),
                 inputs=[
                     f"ingestion.{target}.texts",
                     f"ingestion.{target}.splits",
                     f"ingestion.{target}.draws",
-                    f"pretrained.{model}",
+                    model,
                     "params:in_context",
                     "params:compute",
                 ],

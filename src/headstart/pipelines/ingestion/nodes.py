@@ -95,7 +95,7 @@ def choose_source_rows(
         HeadstartError: too much was set aside.
     """
     read = {"read": {"source": len(images.index) + len(images.rejected)}}
-    _refuse_bad(source, quarantine, read, parameters.max_bad_share)
+    refuse_bad(source, quarantine, read, parameters.max_bad_share)
     kept = without(images.index, {digest for table in targets for digest in table["digest"]})
     return pd.DataFrame({"row": kept})
 
@@ -130,7 +130,7 @@ def split_target(
     Raises:
         HeadstartError: too much was set aside, or fewer than two classes are left.
     """
-    _refuse_bad(target, quarantine, counts, parameters.max_bad_share)
+    refuse_bad(target, quarantine, counts, parameters.max_bad_share)
     refuse_one_class(target, rows["label"].unique())
     splits = split(rows, parameters.test_share, parameters.split_seed)
     splits.insert(0, "target", pd.Series([target] * len(splits), dtype="str"))
@@ -190,16 +190,32 @@ def refuse_one_class(target: str, labels: Iterable[str], what: str = "images") -
         )
 
 
-def _refuse_bad(
-    target: str, quarantine: pd.DataFrame, counts: dict[str, Any], max_bad_share: float
+def refuse_bad(
+    target: str,
+    quarantine: pd.DataFrame,
+    counts: dict[str, Any],
+    max_bad_share: float,
+    parameter: str = "ingestion.max_bad_share",
 ) -> None:
+    """Raise where more was set aside than may be.
+
+    Args:
+        target: name of the target or source.
+        quarantine: what was set aside, of all of them.
+        counts: `read`: role -> how many were read.
+        max_bad_share: largest share of these that may be set aside.
+        parameter: where that share was said.
+
+    Raises:
+        HeadstartError: more were.
+    """
     for role, read in counts["read"].items():
         bad = quarantine[(quarantine["target"] == target) & (quarantine["role"] == role)]
         if read and len(bad) / read > max_bad_share:
             examples = "; ".join(f"{b.path}: {b.reason}" for b in bad.head(3).itertuples())
             raise HeadstartError(
                 f"{target}: {len(bad)} of {read} {role} examples ({len(bad) / read:.0%}) cannot be "
-                f"used, more than ingestion.max_bad_share = {max_bad_share:.0%} allows. The first: "
+                f"used, more than {parameter} = {max_bad_share:.0%} allows. The first: "
                 f"{examples}. All stand in 08_reporting/quarantine.parquet; mend or remove them, "
                 "or raise the share."
             )

@@ -126,17 +126,21 @@ def create_source_pipeline(source: str, targets: Sequence[str]) -> Pipeline:
     )
 
 
-def create_quarantine_pipeline(read: Sequence[str]) -> Pipeline:
+def create_quarantine_pipeline(read: Sequence[str], families: Sequence[str] = ()) -> Pipeline:
     """Join what was set aside of all targets and sources.
 
     Args:
         read: names of the targets, and of the sources that are no target's own.
+        families: names of the families of few-shot tasks.
     """
     return Pipeline(
         [
             Node(
                 nodes.join_quarantine,
-                inputs=[f"ingestion.{name}.quarantine" for name in read],
+                inputs=[
+                    *(f"ingestion.{name}.quarantine" for name in read),
+                    *(f"ingestion.{name}.few_shot_quarantine" for name in families),
+                ],
                 outputs="quarantine",
                 name="join_quarantine",
                 namespace="ingestion",

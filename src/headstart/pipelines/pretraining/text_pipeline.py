@@ -5,8 +5,8 @@ from kedro.pipeline import Node, Pipeline
 from headstart.pipelines.binding import bind
 from headstart.pipelines.pretraining import text_nodes
 
-# Task -> the pretrained model that reads on.
-STARTS = {"masked_language": "minilm", "next_word": "smollm2"}
+# Task -> the pretrained model that it begins with.
+STARTS = {"masked_language": "minilm", "next_word": "smollm2", "post_training": "smollm2"}
 
 
 def create_text_pipeline(target: str, task: str) -> Pipeline:
@@ -20,7 +20,7 @@ def create_text_pipeline(target: str, task: str) -> Pipeline:
     return Pipeline(
         [
             Node(
-                bind(text_nodes.pretrain_language, task=task, start=start, target=target),
+                bind(text_nodes.pretrain_language, task=task, start=start, source=target),
                 inputs=[
                     f"ingestion.{target}.texts",
                     f"ingestion.{target}.source_rows",
@@ -31,6 +31,33 @@ def create_text_pipeline(target: str, task: str) -> Pipeline:
                 ],
                 outputs=[f"{here}.model", f"{here}.scores", f"{here}.history"],
                 name="pretrain",
+                namespace=here,
+            )
+        ]
+    )
+
+
+def create_post_training_pipeline(source: str) -> Pipeline:
+    """Teach a pretrained causal model to answer, by the labeled texts of a source task.
+
+    Args:
+        source: its name; its texts are the catalog entry `<source>.source`.
+    """
+    here, start = f"pretraining.{source}.post_training", STARTS["post_training"]
+    return Pipeline(
+        [
+            Node(
+                bind(text_nodes.post_train_language, start=start, source=source),
+                inputs=[
+                    f"ingestion.{source}.texts",
+                    f"ingestion.{source}.source_rows",
+                    f"pretrained.{start}",
+                    f"{here}.checkpoints",
+                    "params:text_pretraining.post_training",
+                    "params:compute",
+                ],
+                outputs=[f"{here}.model", f"{here}.scores", f"{here}.history"],
+                name="post_train",
                 namespace=here,
             )
         ]

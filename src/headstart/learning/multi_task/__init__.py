@@ -1,0 +1,1 @@
+"""Learning across a fixed set of tasks: tables of several tasks."""

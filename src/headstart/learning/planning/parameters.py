@@ -1,0 +1,140 @@
+"""Parameters of a plan: which models are trained how, and on what; free of torch."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from headstart.learning.configuration import Parameters
+
+Precision = Literal["fp32", "bf16", "fp16", "bf16_mixed", "fp16_mixed"]
+Kind = Literal["full", "contrastive", "lora", "qlora", "frozen", "inference", "maml"]
+OptimizerName = Literal["sgd", "momentum", "adam", "adam8bit"]
+Count = Annotated[int, Field(ge=1)]
+
+
+class PlannedModel(Parameters):
+    """One model, by exactly one of the first three, and what it is fed.
+
+    Attributes:
+        network: one of the project's own encoders (`headstart.learning.networks.NETWORKS`).
+        torchvision: name of a torchvision classifier, for instance "resnet50".
+        transformers: the fields of a `config.json` of the library transformers, "model_type" among
+            them; or a name, by which such a configuration is handed in beside.
+        causal: a transformers model predicts the next word; else a classification layer stands on
+            the mean of its states.
+        attention: of a transformers model: "sdpa" (fused) or "eager" (all scores are stored).
+        image_size: pixels a side of the images, RGB.
+        tokens: of each text.
+        classes: of the classification layer.
+    """
+
+    network: str | None = None
+    torchvision: str | None = None
+    transformers: str | dict[str, Any] | None = None
+    causal: bool = False
+    attention: Literal["sdpa", "eager"] = "sdpa"
+    image_size: int = Field(default=224, ge=1)
+    tokens: int = Field(default=128, ge=2)
+    classes: int = Field(default=2, ge=1)
+
+    @model_validator(mode="after")
+    def _one_architecture(self) -> "PlannedModel":
+        given = [self.network, self.torchvision, self.transformers]
+        if sum(one is not None for one in given) != 1:
+            raise ValueError("give exactly one of network, torchvision and transformers")
+        if isinstance(self.transformers, dict) and "model_type" not in self.transformers:
+            raise ValueError("transformers: the configuration has no field model_type")
+        return self
+
+
+class PlannedMethod(Parameters):
+    """One way of training a model, or of using it.
+
+    Attributes:
+        kind: "full", all weights; "contrastive", all weights by two views of each image; "lora",
+            adapters; "qlora", adapters on 4-bit weights; "frozen", a classification layer on what
+            the frozen model gives; "inference", with a key-value cache where the model has one;
+            "maml", a second-order outer step after `inner_steps` inner ones on one task.
+        optimizer: of what is trained.
+        rank: of the adapters.
+        targets: linear layers that get adapters, by the last parts of their names.
+        inner_steps: of maml.
+        hidden: units of the hidden layer of the contrastive projection head.
+        projection: its outputs.
+    """
+
+    kind: Kind
+    optimizer: OptimizerName = "adam"
+    rank: Count = 8
+    targets: list[str] | Literal["all-linear"] = Field(default="all-linear", min_length=1)
+    inner_steps: Count = 1
+    hidden: Count = 256
+    projection: Count = 64
+
+
+class Plan(Parameters):
+    """Every model with every method, precision and batch.
+
+    Attributes:
+        models: names.
+        methods: names.
+        precisions: "fp32"; "bf16" or "fp16", weights and all that follows from them; or mixed:
+            weights, gradients and optimizer in fp32, computed by autocast.
+        batches: examples a step and GPU; with maml, of the support and of the query set each.
+        gradient_checkpointing: activations of each layer are computed anew in the backward pass.
+    """
+
+    models: list[str] = Field(min_length=1)
+    methods: list[str] = Field(min_length=1)
+    precisions: list[Precision] = Field(min_length=1)
+    batches: list[Count] = Field(min_length=1)
+    gradient_checkpointing: bool = False
+
+
+class GpuParameters(Parameters):
+    """How GPUs are used.
+
+    Attributes:
+        names: of the catalogue; None: all.
+        sharding: over several GPUs: "fsdp", weights, gradients and optimizer are cut; "ddp", each
+            holds all.
+        most: GPUs that are tried, at most.
+        usable_share: of a GPU's memory; the rest is for its context and for fragmentation.
+        efficiency: share of the peak throughput that a kernel reaches.
+        most_examples: the largest batch that is looked for.
+    """
+
+    names: list[str] | None = None
+    sharding: Literal["ddp", "fsdp"] = "fsdp"
+    most: Count = 4096
+    usable_share: float = Field(default=0.9, gt=0, le=1)
+    efficiency: float = Field(default=0.5, gt=0, le=1)
+    most_examples: Count = 65536
+
+
+class PlanningParameters(Parameters):
+    """`planning` in `conf/base/parameters_planning.yml`.
+
+    Attributes:
+        models: name -> the model.
+        methods: name -> the method.
+        plans: what is combined with what.
+        gpus: how GPUs are used.
+    """
+
+    models: dict[str, PlannedModel]
+    methods: dict[str, PlannedMethod]
+    plans: list[Plan] = Field(min_length=1)
+    gpus: GpuParameters
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> "PlanningParameters":
+        for number, plan in enumerate(self.plans):
+            for field, known in (("models", self.models), ("methods", self.methods)):
+                for name in getattr(plan, field):
+                    if name not in known:
+                        raise ValueError(
+                            f"plans.{number}.{field}: there is no '{name}' in {field}; known: "
+                            f"{', '.join(known)}"
+                        )
+        return self

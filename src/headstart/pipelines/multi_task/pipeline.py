@@ -1,0 +1,60 @@
+"""The multi-task stage of the tables track."""
+
+from kedro.pipeline import Node, Pipeline
+
+from headstart.pipelines.binding import bind, for_target
+from headstart.pipelines.multi_task import nodes
+
+
+def create_pipeline(target: str, method: str) -> Pipeline:
+    """Learn the tasks of a table by one method.
+
+    Args:
+        target: name of the target.
+        method: a key of `headstart.learning.multi_task.registry.METHODS`.
+    """
+    here = f"multi_task.{target}.{method}"
+    return Pipeline(
+        [
+            Node(
+                bind(nodes.fit_method, method=method, target=target),
+                inputs=[
+                    f"ingestion.{target}.table",
+                    f"ingestion.{target}.columns",
+                    f"ingestion.{target}.splits",
+                    f"ingestion.{target}.draws",
+                    f"multi_task.{target}.checkpoints",
+                    "params:multi_task",
+                    "params:compute",
+                ],
+                outputs=[f"{here}.{table}" for table in ("scores", "history", "cosines")],
+                name="fit",
+                namespace=here,
+            )
+        ]
+    )
+
+
+def create_gains_pipeline(target: str) -> Pipeline:
+    """Measure which tasks of a table help which.
+
+    Args:
+        target: name of the target.
+    """
+    return Pipeline(
+        [
+            Node(
+                for_target(nodes.measure_pair_gains, target),
+                inputs=[
+                    f"ingestion.{target}.table",
+                    f"ingestion.{target}.columns",
+                    f"ingestion.{target}.draws",
+                    "params:multi_task",
+                    "params:compute",
+                ],
+                outputs=f"multi_task.{target}.pair_gains",
+                name="pair_gains",
+                namespace=f"multi_task.{target}",
+            )
+        ]
+    )
