@@ -90,7 +90,8 @@ def test_every_method_trains_and_meets_new_tasks(name: str) -> None:
         assert {"train_loss", "train_score"} <= set(result.history["name"])
         assert all(not torch.equal(start[n], t) for n, t in state(method).items())
     end, steps = state(method), getattr(chosen, "test_steps", 0)
-    for reading in method.network.readings:
+    assert ("running" in method.readings) == method.meta_trained
+    for reading in method.readings:
         scores = evaluate_episodes(method, family, episodes=5, seed=9, steps=steps, reading=reading)
         assert scores.scores.shape == (steps + 1, 5)
         assert scores.diverged() == 0

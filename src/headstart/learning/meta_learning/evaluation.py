@@ -71,7 +71,7 @@ def evaluate_episodes(
         episodes: how many, from number 0 on.
         seed: of the episodes.
         steps: of gradient descent on each.
-        reading: what batch norm normalizes the queries by, among `network.readings`; all the same
+        reading: what batch norm normalizes the queries by, among `method.readings`; all the same
             without batch norm.
         tasks_at_once: episodes that are computed together; None: as in meta-training.
     """

@@ -47,7 +47,8 @@ def gradient_step(
             size = step_sizes[name]
             stepped[name] = torch.addcmul(weight, size, gradients[name], value=-1)
         else:
-            stepped[name] = torch.sub(weight, gradients[name], alpha=step_sizes)
+            # An addition, because the derivative of a subtraction is one operation more.
+            stepped[name] = torch.add(weight, gradients[name], alpha=-step_sizes)
     return stepped, losses, moments
 
 

@@ -78,9 +78,18 @@ class Method(nn.Module, ABC):
         self.problem = problem
         self.tasks_at_once = tasks_at_once
 
+    @property
+    def readings(self) -> tuple[Reading, ...]:
+        """What batch norm can normalize queries by; running statistics come of meta-training."""
+        known = self.network.readings
+        return known if self.meta_trained else tuple(r for r in known if r != "running")
+
     def forward(self, episodes: Episodes) -> MetaLoss:
         """The loss of a meta-batch: the mean of its tasks' losses."""
         tasks, most = len(episodes.support_x), self.tasks_at_once
+        if tasks <= most:
+            whole = self.task_losses(episodes)
+            return MetaLoss(whole.losses.mean(), whole.scores.mean(), whole.moments)
         parts = [
             self.task_losses(Episodes(*(t[first : first + most] for t in episodes)))
             for first in range(0, tasks, most)
@@ -88,10 +97,8 @@ class Method(nn.Module, ABC):
         losses = torch.cat([part.losses for part in parts])
         scores = torch.cat([part.scores for part in parts])
         shares = [len(part.losses) / tasks for part in parts]
-        moments = sum(
-            (share * part.moments for share, part in zip(shares, parts, strict=True)),
-            start=torch.zeros_like(parts[0].moments),
-        )
+        pairs = zip(shares, parts, strict=True)
+        moments = torch.stack([share * part.moments for share, part in pairs]).sum(0)
         return MetaLoss(losses.mean(), scores.mean(), moments)
 
     @abstractmethod
