@@ -3,12 +3,11 @@
     uv run python benchmarks/predicted_memory.py
 
 Predicted from fake tensors, as `kedro run --pipelines planning` does. Measured in a fresh process
-each: three steps of the project's own training loop (MAML and frozen features: of the plain step);
-memory by PyTorch's profiler, every byte that torch's allocator hands out, and beside it the rise of
-the process's resident set, in which the kernels' own scratch memory and the allocator's rounding
-stand as well. Time is that of one thread of the processor, the median of the steps after the first;
-predicted from the step's operations and what this CPU reaches in a matrix product and in a copy,
-measured in the same process.
+each: three steps of the project's own training loop; memory by PyTorch's profiler, every byte that
+torch's allocator hands out, and beside it the rise of the process's resident set, in which the
+kernels' own scratch memory and the allocator's rounding stand as well. Time is that of one thread
+of the processor, the median of the steps after the first; predicted from the step's operations and
+what this CPU reaches in kernels like theirs, measured in the same process.
 """
 
 from __future__ import annotations
@@ -29,9 +28,15 @@ from torch.profiler import ProfilerActivity, profile
 
 from headstart.learning.configuration import ComputeParameters, TrainingParameters
 from headstart.learning.fine_tune import Classifier
+from headstart.learning.meta_learning.conv4 import Conv4
+from headstart.learning.meta_learning.episodes import Episodes
+from headstart.learning.meta_learning.maml import Maml
+from headstart.learning.meta_learning.meta_training import meta_objective
+from headstart.learning.meta_learning.parameters import MamlParameters
+from headstart.learning.meta_learning.problems import CLASSIFICATION
 from headstart.learning.networks import NETWORKS
 from headstart.learning.peak_memory import PeakMemory
-from headstart.learning.planning.extrapolation import measure_cost
+from headstart.learning.planning.extrapolation import Cost, measure_cost
 from headstart.learning.planning.gpus import Gpu, step_seconds
 from headstart.learning.planning.parameters import PlannedMethod, PlannedModel
 from headstart.learning.planning.steps import Job
@@ -44,7 +49,10 @@ from headstart.learning.training import TrainingData, train
 
 STEPS = 3
 TOKENS, TEXTS, RANK = 64, 8, 8
-Loss = Callable[[nn.Module, Any], torch.Tensor]
+TASKS, SET = 4, 25
+COPIES, EDGES = (2**20, 2**23, 2**26), (2**22, 2**25)  # bytes; what is beyond 2^25 comes anew
+SHAPES = (64, 64, 32, 32), (64, 64, 3, 3)
+Loss = Callable[[nn.Module, Any], Any]
 Case = tuple[nn.Module, Loss, Any]
 
 MINILM = {
@@ -117,6 +125,23 @@ def next_word() -> Case:
     return add_lora(network, adapters, seed=0), NextWord().loss, batch
 
 
+def meta_learning() -> Case:
+    """Conv-4 (64 filters, 28 pixels), 4 tasks a step, 5 ways, 5 shots, 5 queries, 1 inner step."""
+    training = {"steps": STEPS, "epochs": 1, "batch_size": TASKS, "learning_rate": 1e-3}
+    network = Conv4(channels=1, filters=64, outputs=5, inner_steps=1)
+    parameters = MamlParameters(
+        tasks_at_once=1,
+        training=TrainingParameters(**training),
+        steps=1,
+        step_size=0.1,
+        test_steps=1,
+    )
+    pictures = torch.rand(TASKS, SET, 1, 28, 28)
+    labels = torch.arange(SET).remainder(5).repeat(TASKS, 1)
+    episodes = Episodes(pictures, labels, pictures.clone(), labels.clone())
+    return Maml(network, CLASSIFICATION, parameters), meta_objective, episodes
+
+
 LORA = {"kind": "lora", "rank": RANK}
 CASES: dict[str, tuple[Callable[[], Case], dict[str, Any], dict[str, Any], int]] = {
     "EfficientNet-lite0, fine-tuned": (
@@ -155,6 +180,12 @@ CASES: dict[str, tuple[Callable[[], Case], dict[str, Any], dict[str, Any], int]]
         {**LORA, "targets": ["q_proj", "v_proj"]},
         TEXTS,
     ),
+    "Conv-4, MAML": (
+        meta_learning,
+        {"network": "conv4", "image_size": 28, "channels": 1, "classes": 5},
+        {"kind": "maml", "inner_steps": 1, "tasks": TASKS},
+        SET,
+    ),
 }
 
 
@@ -162,15 +193,16 @@ def measure(name: str) -> dict[str, float]:
     """One case in this process."""
     torch.set_num_threads(1)
     model, loss, batch = CASES[name][0]()
-    stored = [*model.parameters(), *model.buffers(), *batch.values()]
+    given = list(batch.values() if isinstance(batch, dict) else batch)
+    stored = [*model.parameters(), *model.buffers(), *given]
     there = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in stored}
     times: list[float] = []
 
-    def timed(network: nn.Module, given: Any) -> torch.Tensor:
+    def timed(network: nn.Module, given: Any) -> Any:
         times.append(time.process_time())
         return loss(network, given)
 
-    size = len(next(iter(batch.values())))
+    size = len(given[0])
     steps = {"steps": STEPS, "epochs": STEPS + 1, "batch_size": size, "learning_rate": 1e-4}
 
     def run() -> None:
@@ -187,6 +219,7 @@ def measure(name: str) -> dict[str, float]:
         with PeakMemory() as memory:
             run()
         return {"resident": (memory.bytes or 0) + sum(there.values())}
+    machine = reached(name)  # before the heap is full of holes, which large copies would fit into
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         run()
     events = [
@@ -200,18 +233,55 @@ def measure(name: str) -> dict[str, float]:
     return {
         "measured": float(risen) + sum(there.values()),
         "seconds": float(np.median(np.diff(times))),
-        **reached(),
+        **machine,
     }
 
 
-def reached() -> dict[str, float]:
-    """What one thread of this CPU reaches: flops in a product of matrices, bytes in a copy."""
-    a = torch.rand(1024, 1024)
-    b = torch.empty(2**26)  # 256 MB: beyond all caches
-    c = torch.rand(2**26)
-    product = min(_timed(lambda: a @ a) for _ in range(5))
-    copy = min(_timed(lambda: b.copy_(c)) for _ in range(5))
-    return {"flops": 2 * 1024**3 / product, "bandwidth": 2 * 4 * 2**26 / copy}
+def reached(name: str) -> dict[str, float]:
+    """What one thread of this CPU reaches: flops and bytes a second, in kernels like the case's.
+
+    Arithmetic: a product of matrices for transformers, and a convolution forward and backward for
+    networks of images, whose kernels come from different libraries. Memory: a copy into a new
+    tensor of each of some sizes, weighted by what the step moves in such; for a large one, new
+    memory comes page by page from the system, which takes ten times as long as the copy itself.
+    """
+    cost, batch = cost_of(name)
+    _, moved, times = cost.operations(batch)
+    nearest = np.searchsorted(EDGES, moved / 2)  # half is read, half written
+    copies = []
+    for size in COPIES:
+        source = torch.rand(size // 4)
+        copies.append(2 * 4 * source.numel() / min(_timed(source.clone) for _ in range(7)))
+    bandwidth = (moved @ times) / ((moved / np.array(copies)[nearest]) @ times)
+    if CASES[name][1].get("transformers"):
+        a = torch.rand(1024, 1024)
+        flops = 2.0 * 1024**3
+
+        def work() -> None:
+            a @ a
+
+    else:
+        x, w = (torch.rand(shape).contiguous(memory_format=torch.channels_last) for shape in SHAPES)
+        x.requires_grad_()
+        w.requires_grad_()
+        flops = 3 * 2.0 * x.numel() * w[0].numel()
+
+        def work() -> None:
+            F.conv2d(x, w, padding=1).backward(torch.ones_like(x))
+
+    small = torch.rand(1, requires_grad=True)
+    return {
+        "flops": flops / min(_timed(work) for _ in range(7)),
+        "bandwidth": bandwidth,
+        "launch": min(_timed(lambda: [small * small for _ in range(1000)]) for _ in range(7))
+        / 1000,
+    }
+
+
+def cost_of(name: str) -> tuple[Cost, int]:
+    """What is predicted of a case, and its batch."""
+    _, model, method, batch = CASES[name]
+    return measure_cost(Job(PlannedModel(**model), PlannedMethod(**method)), batch), batch
 
 
 def _timed(work: Callable[[], Any]) -> float:
@@ -225,7 +295,9 @@ def main() -> None:
     if len(sys.argv) > 2:
         print(json.dumps(measure(sys.argv[2])))
         return
-    print("| | predicted | measured | ratio | resident set | step: predicted | measured | ratio |")
+    print(
+        "| | memory: predicted | measured | ratio | process | time: predicted | measured | ratio |"
+    )
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     wanted = [name for name in CASES if len(sys.argv) < 2 or sys.argv[1] in name]
     for name in wanted:
@@ -234,11 +306,10 @@ def main() -> None:
             command = [sys.executable, __file__, "measure", name, *resident]
             done = subprocess.run(command, capture_output=True, text=True, check=True)
             row |= json.loads(done.stdout.strip().splitlines()[-1])
-        _, model, method, batch = CASES[name]
-        cost = measure_cost(Job(PlannedModel(**model), PlannedMethod(**method)), batch)
+        cost, batch = cost_of(name)
         predicted = sum(cost.peak(batch).values())
         cpu = Gpu("cpu", 0, row["bandwidth"], row["flops"], row["flops"])
-        seconds = step_seconds(cost, batch, cpu, 1.0)
+        seconds = step_seconds(cost, batch, cpu, efficiency=1.0, launch=row["launch"])
         print(
             f"| {name} | {predicted / 1e6:,.0f} MB | {row['measured'] / 1e6:,.0f} MB | "
             f"{predicted / row['measured']:.2f} | {row['resident'] / 1e6:,.0f} MB | "

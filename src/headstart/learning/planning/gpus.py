@@ -11,10 +11,10 @@ precision weights are cast while they are gathered, so activations are those of 
 
 Time is a roofline (Williams et al. 2009), operation by operation:
 
-    seconds = sum_t  max( flops_t / (e F),  bytes_t / (e B) )
+    seconds = sum_t  max( flops_t / (e F),  bytes_t / (e B),  l )
 
-F the GPU's throughput, B its memory's bandwidth, e the share of both that kernels reach. Talk
-between GPUs, launching kernels and loading data are left out.
+F the GPU's throughput, B its memory's bandwidth, e the share of both that kernels reach, l the time
+to launch one, of which small networks consist. Talk between GPUs and loading data are left out.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def gpus_of(table: pd.DataFrame, names: list[str] | None = None) -> list[Gpu]:
         if wrong.any():
             row = table[wrong].iloc[0]
             raise HeadstartError(
-                f"planning.gpus: {column} of '{row['gpu']}' is {row[column]!r}; it has to be a "
+                f"planning.gpus: {column} of '{row['gpu']}' is {row[column]}; it has to be a "
                 "number above zero."
             )
     if (twice := table["gpu"].duplicated()).any():
@@ -160,7 +160,7 @@ def largest(holds: Callable[[int], bool], most: int) -> int:
     return low
 
 
-def step_seconds(cost: Cost, batch: int, gpu: Gpu, efficiency: float) -> float:
+def step_seconds(cost: Cost, batch: int, gpu: Gpu, *, efficiency: float, launch: float) -> float:
     """How long a step takes, the one GPU's share of it.
 
     Args:
@@ -168,8 +168,9 @@ def step_seconds(cost: Cost, batch: int, gpu: Gpu, efficiency: float) -> float:
         batch: examples a GPU.
         gpu: what it runs on.
         efficiency: e.
+        launch: l, seconds.
     """
     throughput = gpu.single if cost.job.precision == "fp32" else gpu.half
     flops, moved, times = cost.operations(batch)
-    longer = np.maximum(flops / throughput, moved / gpu.bandwidth)
-    return float(longer @ times) / efficiency
+    longer = np.maximum(flops / throughput, moved / gpu.bandwidth) / efficiency
+    return float(np.maximum(longer, launch * (moved > 0)) @ times)  # a view launches nothing

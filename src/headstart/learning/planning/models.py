@@ -14,9 +14,11 @@ import torch
 from torch import nn
 
 from headstart.errors import HeadstartError
+from headstart.learning.meta_learning.conv4 import Conv4
 from headstart.learning.networks import NETWORKS
 from headstart.learning.planning.parameters import PlannedModel
 
+CONV4 = "conv4"
 Configurations = Mapping[str, Mapping[str, Any]]
 """Name -> fields of a `config.json` of the library transformers."""
 
@@ -32,15 +34,17 @@ def build_model(
         layers: build so many of its equal layers instead (transformers only); None: all.
 
     Returns:
-        An encoder of images without a classification layer, a torchvision classifier with its own,
-        or a transformers model.
+        An encoder of images without a classification layer, Conv-4 or a torchvision classifier with
+        its own, or a transformers model.
 
     Raises:
         HeadstartError: there is no such model, or its configuration cannot be understood.
     """
+    if model.network == CONV4:
+        return Conv4(model.channels, model.filters, model.classes)
     if model.network is not None:
         if model.network not in NETWORKS:
-            raise _unknown("network", model.network, NETWORKS)
+            raise _unknown("network", model.network, [*NETWORKS, CONV4])
         return NETWORKS[model.network]()
     if model.torchvision is not None:
         from torchvision import models
@@ -151,8 +155,8 @@ def _transformers_model(model: PlannedModel, config: Any) -> Any:
     except ValueError as error:
         what = "predicts the next word" if model.causal else "encodes"
         raise HeadstartError(
-            f"planning: transformers has no model of type '{config.model_type}' that {what}: "
-            f"{str(error).splitlines()[0]}"
+            f"planning: transformers cannot build a '{config.model_type}' that {what}, with "
+            f"attention: {model.attention}: {str(error).splitlines()[0]}"
         ) from error
 
 

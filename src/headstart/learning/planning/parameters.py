@@ -16,14 +16,17 @@ class PlannedModel(Parameters):
     """One model, by exactly one of the first three, and what it is fed.
 
     Attributes:
-        network: one of the project's own encoders (`headstart.learning.networks.NETWORKS`).
+        network: one of the project's own encoders (`headstart.learning.networks.NETWORKS`), or
+            "conv4", the network of its meta-learning.
         torchvision: name of a torchvision classifier, for instance "resnet50".
         transformers: the fields of a `config.json` of the library transformers, "model_type" among
             them; or a name, by which such a configuration is handed in beside.
         causal: a transformers model predicts the next word; else a classification layer stands on
             the mean of its states.
         attention: of a transformers model: "sdpa" (fused) or "eager" (all scores are stored).
-        image_size: pixels a side of the images, RGB.
+        image_size: pixels a side of the images.
+        channels: of them; all but conv4 take 3.
+        filters: of each convolution of conv4.
         tokens: of each text.
         classes: of the classification layer.
     """
@@ -34,6 +37,8 @@ class PlannedModel(Parameters):
     causal: bool = False
     attention: Literal["sdpa", "eager"] = "sdpa"
     image_size: int = Field(default=224, ge=1)
+    channels: Literal[1, 3] = 3
+    filters: Count = 64
     tokens: int = Field(default=128, ge=2)
     classes: int = Field(default=2, ge=1)
 
@@ -42,6 +47,8 @@ class PlannedModel(Parameters):
         given = [self.network, self.torchvision, self.transformers]
         if sum(one is not None for one in given) != 1:
             raise ValueError("give exactly one of network, torchvision and transformers")
+        if self.channels == 1 and self.network != "conv4":
+            raise ValueError("channels: all networks but conv4 take 3")
         if isinstance(self.transformers, dict) and "model_type" not in self.transformers:
             raise ValueError("transformers: the configuration has no field model_type")
         return self
@@ -54,11 +61,12 @@ class PlannedMethod(Parameters):
         kind: "full", all weights; "contrastive", all weights by two views of each image; "lora",
             adapters; "qlora", adapters on 4-bit weights; "frozen", a classification layer on what
             the frozen model gives; "inference", with a key-value cache where the model has one;
-            "maml", a second-order outer step after `inner_steps` inner ones on one task.
+            "maml", a second-order outer step after `inner_steps` inner ones on each task.
         optimizer: of what is trained.
         rank: of the adapters.
         targets: linear layers that get adapters, by the last parts of their names.
         inner_steps: of maml.
+        tasks: of a step of maml.
         hidden: units of the hidden layer of the contrastive projection head.
         projection: its outputs.
     """
@@ -68,6 +76,7 @@ class PlannedMethod(Parameters):
     rank: Count = 8
     targets: list[str] | Literal["all-linear"] = Field(default="all-linear", min_length=1)
     inner_steps: Count = 1
+    tasks: Count = 1
     hidden: Count = 256
     projection: Count = 64
 
@@ -80,7 +89,8 @@ class Plan(Parameters):
         methods: names.
         precisions: "fp32"; "bf16" or "fp16", weights and all that follows from them; or mixed:
             weights, gradients and optimizer in fp32, computed by autocast.
-        batches: examples a step and GPU; with maml, of the support and of the query set each.
+        batches: examples a step and GPU; with maml, of the support and of the query
+            set of each task.
         gradient_checkpointing: activations of each layer are computed anew in the backward pass.
     """
 
@@ -100,7 +110,8 @@ class GpuParameters(Parameters):
             holds all.
         most: GPUs that are tried, at most.
         usable_share: of a GPU's memory; the rest is for its context and for fragmentation.
-        efficiency: share of the peak throughput that a kernel reaches.
+        efficiency: share of the peak throughput and bandwidth that a kernel reaches.
+        launch_seconds: that starting one takes.
         most_examples: the largest batch that is looked for.
     """
 
@@ -109,6 +120,7 @@ class GpuParameters(Parameters):
     most: Count = 4096
     usable_share: float = Field(default=0.9, gt=0, le=1)
     efficiency: float = Field(default=0.5, gt=0, le=1)
+    launch_seconds: float = Field(default=5e-6, ge=0)
     most_examples: Count = 65536
 
 

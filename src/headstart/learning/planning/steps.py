@@ -15,11 +15,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.func import functional_call
 
 from headstart.errors import HeadstartError
 from headstart.learning.planning.four_bit import quantize
-from headstart.learning.planning.models import Configurations, build_model
+from headstart.learning.planning.maml_step import maml_loss
+from headstart.learning.planning.models import CONV4, Configurations, build_model
 from headstart.learning.planning.parameters import PlannedMethod, PlannedModel, Precision
 from headstart.learning.pretext.contrastive import info_nce
 from headstart.learning.text.lora import add_lora
@@ -36,7 +36,7 @@ DTYPES: dict[Precision, torch.dtype] = {
 HALF_OF: dict[Precision, Precision] = {"bf16_mixed": "bf16", "fp16_mixed": "fp16"}
 _IMAGES_ONLY = ("contrastive", "maml")
 _TRANSFORMERS_ONLY = ("lora", "qlora")
-_TEMPERATURE = _INNER_RATE = 0.1  # of what is never computed
+_TEMPERATURE = 0.1  # of what is never computed
 
 
 @dataclass(frozen=True)
@@ -144,6 +144,8 @@ def refuse_mismatch(job: Job) -> None:
         raise HeadstartError(
             f"planning: {kind} is planned for models of images, not for transformers."
         )
+    if job.model.network == CONV4 and kind != "maml":
+        raise HeadstartError(f"planning: {CONV4} is planned for maml, not for {kind}.")
     if kind in _TRANSFORMERS_ONLY and not text:
         raise HeadstartError(f"planning: {kind} needs a model of the library transformers.")
 
@@ -167,13 +169,14 @@ class WholeModel(nn.Module):
         self.head: nn.Module = nn.Identity()
         replaced = kind in ("contrastive", "frozen")
         width = _cut_classifier(body) if model.torchvision and replaced else _width(body)
+        width = 0 if self.words or model.network == CONV4 else width  # these have their own
         if kind == "contrastive":
             self.head = nn.Sequential(
                 nn.Linear(width, method.hidden),
                 nn.ReLU(),
                 nn.Linear(method.hidden, method.projection),
             )
-        elif kind != "inference" and not self.words and (replaced or not model.torchvision):
+        elif kind != "inference" and width and (replaced or not model.torchvision):
             self.head = nn.Linear(width, model.classes)
         if kind in ("frozen", "inference"):
             body.requires_grad_(False)
@@ -226,12 +229,13 @@ def _batch(model: PlannedModel, method: PlannedMethod, batch: int) -> dict[str, 
     if model.transformers is not None:
         ids = torch.zeros(batch, model.tokens, dtype=torch.int64)
         return {"inputs": ids, "labels": torch.zeros(batch, dtype=torch.int64)}
-    side = model.image_size
+    side, count = model.image_size, batch * method.tasks
 
     def images() -> torch.Tensor:
-        return torch.zeros(batch, 3, side, side).to(memory_format=torch.channels_last)
+        shape = (count, model.channels, side, side)
+        return torch.zeros(shape).to(memory_format=torch.channels_last)
 
-    drawn = {"inputs": images(), "labels": torch.zeros(batch, dtype=torch.int64)}
+    drawn = {"inputs": images(), "labels": torch.zeros(count, dtype=torch.int64)}
     if method.kind in _IMAGES_ONLY:  # the other view; the query set
         drawn["others"] = images()
     return drawn
@@ -256,18 +260,6 @@ def _contrastive(whole: Any, batch: dict[str, torch.Tensor], method: PlannedMeth
     return info_nce(one, other, _TEMPERATURE)
 
 
-def _maml(whole: Any, batch: dict[str, torch.Tensor], method: PlannedMethod) -> torch.Tensor:
-    weights = dict(whole.named_parameters())
-    for _ in range(method.inner_steps):
-        loss = F.cross_entropy(functional_call(whole, weights, (batch["inputs"],)), batch["labels"])
-        gradients = torch.autograd.grad(loss, list(weights.values()), create_graph=True)
-        weights = {
-            name: weight - _INNER_RATE * gradient
-            for (name, weight), gradient in zip(weights.items(), gradients, strict=True)
-        }
-    return F.cross_entropy(functional_call(whole, weights, (batch["others"],)), batch["labels"])
-
-
 @torch.no_grad()
 def _inference(whole: Any, batch: dict[str, torch.Tensor], method: PlannedMethod) -> None:
     if not whole.causal:
@@ -283,7 +275,7 @@ _LOSSES: dict[str, Callable[[Any, dict[str, torch.Tensor], PlannedMethod], Any]]
     "qlora": _full,
     "frozen": _frozen,
     "contrastive": _contrastive,
-    "maml": _maml,
+    "maml": maml_loss,
     "inference": _inference,
 }
 

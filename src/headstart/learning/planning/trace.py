@@ -12,6 +12,7 @@ The step is the second one: the optimizer's moments are there from its start, as
 
 from __future__ import annotations
 
+import gc
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -76,7 +77,7 @@ def trace(
             _fill_state(step, optimizer)
         tracker = _Tracker(step)
         tracker.track_external(*step.batch.values(), *([optimizer] if optimizer else []))
-        with tracker, _marked_layers(step, tracker):
+        with tracker, _marked_layers(step, tracker), _no_collector():
             step.run()
             if optimizer is not None:
                 with tracker.as_one("optimizer step"):
@@ -217,6 +218,21 @@ def _marked_layers(step: Step, tracker: _Tracker) -> Iterator[None]:
     finally:
         for handle in handles:
             handle.remove()
+
+
+@contextmanager
+def _no_collector() -> Iterator[None]:
+    """Without the collector of circular references, which comes by at another operation each time.
+
+    What stands in such a circle counts to the end of the step, the most that it can be there.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 @contextmanager

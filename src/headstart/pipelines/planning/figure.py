@@ -21,7 +21,7 @@ COLORS = {
     "adapters": "#C1659A",
     "cache": "#A67C00",
 }
-_BAR, _PANEL = 26, 90  # pixels: a bar, and what a panel has besides its bars
+_BAR, _GAP, _TOP, _BOTTOM = 30, 70, 90, 60  # pixels: a bar, between panels, around all
 _GB = 1e9
 
 
@@ -36,11 +36,12 @@ def memory_figure(memory: pd.DataFrame) -> Figure:
     memory = memory.assign(bar=bar_labels(memory))
     models = list(memory["model"].unique())
     bars = [memory.loc[memory["model"] == model, "bar"].nunique() for model in models]
+    height = _BAR * sum(bars) + _GAP * (len(models) - 1)
     figure = make_subplots(
         rows=len(models),
         cols=1,
-        row_heights=[_BAR * count + _PANEL / 3 for count in bars],
-        vertical_spacing=0.35 / max(len(models), 2) ** 1.2,
+        row_heights=bars,
+        vertical_spacing=_GAP / height if len(models) > 1 else 0,
         subplot_titles=models,
     )
     for row, model in enumerate(models, start=1):
@@ -60,14 +61,14 @@ def memory_figure(memory: pd.DataFrame) -> Figure:
                 col=1,
             )
         figure.update_yaxes(autorange="reversed", row=row, col=1)
-        figure.update_xaxes(title_text="GB at the peak of a step", row=row, col=1)
+    figure.update_xaxes(title_text="GB at the peak of a step", row=len(models), col=1)
     figure.update_layout(
         barmode="stack",
-        height=sum(_BAR * count + _PANEL for count in bars),
+        height=height + _TOP + _BOTTOM,
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"},
-        margin={"l": 10, "r": 10, "t": 80, "b": 40},
+        legend={"orientation": "h", "y": 1 + 30 / height, "yanchor": "bottom"},
+        margin={"l": 10, "r": 10, "t": _TOP, "b": _BOTTOM},
     )
     return figure
 
