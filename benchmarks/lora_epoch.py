@@ -29,7 +29,7 @@ from torch import nn
 
 from headstart.learning.configuration import ComputeParameters, TrainingParameters
 from headstart.learning.encoders import Features
-from headstart.learning.fine_tune import FitJob
+from headstart.learning.fit_jobs import FitJob
 from headstart.learning.linear_probe import fit_linear_probe
 from headstart.learning.text.adaptation import TextFitPlan, fit_text
 from headstart.learning.text.language_model import LanguageModel, encode, pool

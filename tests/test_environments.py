@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from kedro.config import OmegaConfigLoader
 
-from headstart.experiment import Experiment
+from headstart.experiment import Experiment, read_experiment
 from headstart.learning.configuration import ComputeParameters
 from headstart.learning.planning.parameters import PlanningParameters
 from headstart.learning.pretext.parameters import PretrainingParameters
@@ -58,7 +58,7 @@ def configuration(request):
 
 def test_every_parameter_is_understood(configuration):
     parameters = configuration["parameters"]
-    Experiment.from_configuration(parameters, configuration["catalog"])
+    read_experiment(parameters, configuration["catalog"])
     for name, block in BLOCKS.items():
         block.model_validate(parameters[name])
     assert set(parameters) == set(BLOCKS) | Experiment.parameters()

@@ -14,10 +14,10 @@ class ExperimentHooks:
         from kedro.framework.project import pipelines
 
         from headstart import pipeline_registry
-        from headstart.experiment import STAGES, Experiment, refuse_unknown
+        from headstart.experiment import STAGES, Experiment, read_experiment, refuse_unknown
 
         parameters = context.config_loader["parameters"]
-        experiment = Experiment.from_configuration(parameters, context.config_loader["catalog"])
+        experiment = read_experiment(parameters, context.config_loader["catalog"])
         pipeline_registry.use(experiment)
         read = {
             name.removeprefix("params:").split(".")[0]

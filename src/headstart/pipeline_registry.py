@@ -7,7 +7,7 @@ from pathlib import Path
 from kedro.framework.project import pipelines
 from kedro.pipeline import Pipeline
 
-from headstart.experiment import Experiment, base_configuration, probes_of
+from headstart.experiment import Experiment, base_configuration, probes_of, read_experiment
 from headstart.pipelines import (
     collecting,
     evaluation,
@@ -39,7 +39,7 @@ def register_pipelines() -> dict[str, Pipeline]:
     Returns:
         Name of a pipeline -> the pipeline.
     """
-    experiment = _experiment or Experiment.from_configuration(*base_configuration(Path.cwd()))
+    experiment = _experiment or read_experiment(*base_configuration(Path.cwd()))
     targets, sources = experiment.image_targets, experiment.named_sources
     texts, text = experiment.text_targets, experiment.text
     text_sources = experiment.text_sources
@@ -164,7 +164,7 @@ def register_pipelines() -> dict[str, Pipeline]:
             {
                 **{
                     table: experiment.learned_together(table)
-                    for table in ("scores", "history", "cosines")
+                    for table in ("scores", "predictions", "history", "cosines")
                 },
                 "pair_gains": [f"multi_task.{t}.pair_gains" for t in tables],
             },

@@ -11,7 +11,7 @@ import pytest
 from kedro.io import DatasetError
 
 from headstart.datasets import HuggingFaceTextDataset
-from headstart.experiment import Experiment
+from headstart.experiment import read_experiment
 
 ROWS: dict[str, list[Any]] = {
     "text": ["one", " two ", "", None, "five"],
@@ -140,4 +140,4 @@ def test_a_target_of_this_type_is_texts() -> None:
     entry = {"type": "headstart.datasets.HuggingFaceTextDataset", "hub": "them/news"}
     parameters = {**loader["parameters"], "targets": ["news"]}
     catalog = {**loader["catalog"], "news.target": entry}
-    assert Experiment.from_configuration(parameters, catalog).text_targets == ["news"]
+    assert read_experiment(parameters, catalog).text_targets == ["news"]

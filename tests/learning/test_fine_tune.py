@@ -22,7 +22,6 @@ from headstart.learning.configuration import (
 from headstart.learning.encoders import Encoder, Features, random_network
 from headstart.learning.fine_tune import (
     Classifier,
-    FitJob,
     FitPlan,
     fit_network,
     layer_groups,
@@ -31,6 +30,7 @@ from headstart.learning.fine_tune import (
     run_job,
     set_trained,
 )
+from headstart.learning.fit_jobs import FitJob
 from headstart.learning.training import TrainingData, train
 
 COMPUTE = ComputeParameters(device="cpu", progress=False)

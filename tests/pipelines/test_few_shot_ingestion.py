@@ -15,7 +15,7 @@ from PIL import Image
 
 from headstart import pipeline_registry
 from headstart.errors import HeadstartError
-from headstart.experiment import Experiment
+from headstart.experiment import read_experiment
 from headstart.learning.configuration import ComputeParameters
 from headstart.pipelines.ingestion import create_few_shot_pipeline, create_quarantine_pipeline
 from headstart.pipelines.ingestion.parameters import FewShotIngestionParameters
@@ -202,10 +202,10 @@ def test_a_family_is_read_when_it_is_named_even_if_it_is_a_target() -> None:
     assert parameters["few_shot"]["families"] == []
     changed = {**parameters, "few_shot": {"families": "faces"}, "targets": ["faces"]}
     try:
-        pipeline_registry.use(Experiment.from_configuration(changed, catalog))
+        pipeline_registry.use(read_experiment(changed, catalog))
         ingestion = pipeline_registry.register_pipelines()["ingestion"]
     finally:
-        pipeline_registry.use(Experiment.from_configuration(parameters, catalog))
+        pipeline_registry.use(read_experiment(parameters, catalog))
     outputs = ingestion.all_outputs()
     assert {"ingestion.faces.images", "ingestion.faces.target_images"} <= outputs
     joined = next(node for node in ingestion.nodes if node.name.endswith("join_quarantine"))
@@ -223,4 +223,4 @@ def test_a_family_is_read_when_it_is_named_even_if_it_is_a_target() -> None:
 def test_families_that_will_not_do(family: str, message: str) -> None:
     parameters, catalog = configuration()
     with pytest.raises(HeadstartError, match=message):
-        Experiment.from_configuration({**parameters, "few_shot": {"families": [family]}}, catalog)
+        read_experiment({**parameters, "few_shot": {"families": [family]}}, catalog)

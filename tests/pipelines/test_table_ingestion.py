@@ -13,7 +13,7 @@ from kedro.io import DataCatalog
 from kedro.runner import SequentialRunner
 
 from headstart.errors import HeadstartError
-from headstart.experiment import Experiment
+from headstart.experiment import read_experiment
 from headstart.learning.splits import draws_of
 from headstart.pipelines.ingestion import create_quarantine_pipeline, create_table_pipeline
 from headstart.pipelines.ingestion.parameters import (
@@ -210,7 +210,7 @@ def test_a_target_is_a_table_by_the_type_of_its_entry() -> None:
 
     parameters, catalog = base_configuration(Path(__file__).parents[2])
     parameters = {**parameters, "targets": ["weather", "faces", "newsgroups"]}
-    experiment = Experiment.from_configuration(parameters, catalog)
+    experiment = read_experiment(parameters, catalog)
     assert experiment.table_targets == ["weather"]  # in a package
     assert experiment.image_targets == ["faces"]
     assert experiment.text_targets == ["newsgroups"]

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from headstart.errors import HeadstartError
-from headstart.experiment import Experiment, base_configuration
+from headstart.experiment import Experiment, base_configuration, read_experiment
 from headstart.learning.configuration import ComputeParameters
 from headstart.learning.splits import draw, split
 from headstart.pipelines.in_context.nodes import learn_in_context
@@ -54,11 +54,11 @@ def test_the_catalog_says_which_targets_are_texts(monkeypatch: pytest.MonkeyPatc
     from pathlib import Path
 
     parameters, catalog = base_configuration(Path(__file__).parents[2])
-    experiment = Experiment.from_configuration(parameters, catalog)
+    experiment = read_experiment(parameters, catalog)
     assert experiment.text_targets == ["newsgroups"]
     assert experiment.image_targets == ["solar_cells", "faces"]
     catalog["mine.target"] = {"type": "headstart.datasets.TextFolderDataset", "filepath": "x"}
-    mine = Experiment.from_configuration({**parameters, "targets": ["mine", "other"]}, catalog)
+    mine = read_experiment({**parameters, "targets": ["mine", "other"]}, catalog)
     assert (mine.text_targets, mine.image_targets) == (["mine"], ["other"])
 
 
@@ -72,9 +72,7 @@ def test_any_choice_of_representations_and_methods_makes_all_that_it_reads() -> 
     for representations in (["tfidf_svd"], ["next_word", "minilm"], ["minilm_untrained"]):
         chosen = {**parameters["text"], "representations": representations}
         pipeline_registry.use(
-            Experiment.from_configuration(
-                {**parameters, "targets": ["newsgroups"], "text": chosen}, catalog
-            )
+            read_experiment({**parameters, "targets": ["newsgroups"], "text": chosen}, catalog)
         )
         read = pipeline_registry.register_pipelines()["__default__"].inputs()
         made = (
@@ -87,7 +85,7 @@ def test_any_choice_of_representations_and_methods_makes_all_that_it_reads() -> 
         )
         free = {name for name in read if name.startswith(made)}
         assert not {name for name in free if not name.endswith("checkpoints")}
-    pipeline_registry.use(Experiment.from_configuration(parameters, catalog))
+    pipeline_registry.use(read_experiment(parameters, catalog))
 
 
 def asking(asked: Any, source: str = "reuters", **changed: Any) -> Experiment:
@@ -96,7 +94,7 @@ def asking(asked: Any, source: str = "reuters", **changed: Any) -> Experiment:
 
     parameters, catalog = base_configuration(Path(__file__).parents[2])
     learning = parameters["text_pretraining"]
-    experiment: Experiment = Experiment.from_configuration(
+    experiment: Experiment = read_experiment(
         {
             **{**parameters, "targets": ["newsgroups"]},
             "text": {**parameters["text"], "asked": asked, **changed},
@@ -222,7 +220,7 @@ def test_lora_writes_its_costs_once_and_its_ranks_for_each_target_where_any_are_
     probes = {**parameters["text"], "methods": ["linear_probe", "fine_tune"]}
     written = []
     for changed in ({}, {"text_fine_tuning": ranks}, {"text": probes}):
-        experiment = Experiment.from_configuration({**usual, **changed}, catalog)
+        experiment = read_experiment({**usual, **changed}, catalog)
         pipeline_registry.use(experiment)
         pipelines = pipeline_registry.register_pipelines()
         found = {
@@ -241,7 +239,7 @@ def test_lora_writes_its_costs_once_and_its_ranks_for_each_target_where_any_are_
     costs = {"lora.minilm.costs", "lora.costs"}
     of_ranks = {"lora.newsgroups.minilm.ranks", "lora.mine.minilm.ranks", "lora.ranks"}
     assert written == [costs, costs | of_ranks, set()]
-    pipeline_registry.use(Experiment.from_configuration(parameters, catalog))
+    pipeline_registry.use(read_experiment(parameters, catalog))
 
 
 def test_ranks_at_shots_without_a_draw_are_refused_with_those_there_are() -> None:

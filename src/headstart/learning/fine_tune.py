@@ -37,6 +37,7 @@ from headstart.learning.encoders import (
     random_network,
     to_network,
 )
+from headstart.learning.fit_jobs import FitJob
 from headstart.learning.fits import Fit
 from headstart.learning.kept_fits import fit_once
 from headstart.learning.parallel_fits import MappedArray, opened
@@ -65,21 +66,6 @@ class Classifier(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits of the classes."""
         return self.head(self.encoder(images))
-
-
-@dataclass(frozen=True)
-class FitJob:
-    """One fit to be done, as it is sent to a worker.
-
-    Attributes:
-        identity: the columns of `headstart.learning.fits.IDENTITY`; its seed fixes the fit.
-        train: rows to learn from; validation, test likewise.
-    """
-
-    identity: dict[str, Any]
-    train: np.ndarray
-    validation: np.ndarray
-    test: np.ndarray
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headstart.errors import HeadstartError
-from headstart.learning.meta_learning.class_splits import split_classes
 from headstart.learning.meta_learning.episodes import ClassEpisodes, ClassPool
-from headstart.learning.meta_learning.rotated_classes import with_rotations
 
 
 def pool(classes: int = 8, each: int = 6, side: int = 2, seed: int = 0) -> ClassPool:
@@ -93,46 +91,3 @@ def test_too_few_classes_or_examples_are_errors_with_the_numbers() -> None:
         ClassEpisodes(source, classes, 2, 2, 5)
     with pytest.raises(HeadstartError, match=r"1 of 5 classes have fewer \(class 99 has 0\)"):
         ClassEpisodes(source, np.append(classes, 99), 2, 1, 1)
-
-
-@given(
-    count=st.integers(3, 60),
-    validation=st.floats(0.01, 0.3),
-    test=st.floats(0.01, 0.3),
-    seed=st.integers(0, 99),
-    grouped=st.booleans(),
-)
-@settings(max_examples=60, deadline=None)
-def test_splits_are_disjoint_and_complete_and_keep_groups_whole(
-    count: int, validation: float, test: float, seed: int, grouped: bool
-) -> None:
-    classes = np.random.default_rng(seed).permutation(1000)[:count]
-    groups = classes % max(3, count // 4) if grouped else None
-    if grouped and len(np.unique(groups)) < 3:
-        return
-    split = split_classes(classes, validation=validation, test=test, seed=seed, groups=groups)
-    parts = [split.meta_train, split.meta_validation, split.meta_test]
-    assert sorted(np.concatenate(parts)) == sorted(classes)
-    assert all(len(part) for part in parts)
-    if grouped:
-        assert groups is not None
-        of = dict(zip(classes.tolist(), groups.tolist(), strict=True))
-        seen = [{of[int(c)] for c in part} for part in parts]
-        assert sum(map(len, seen)) == len(set.union(*seen))
-    else:
-        assert len(split.meta_test) == max(1, round(test * count))
-
-
-def test_two_classes_cannot_be_split_in_three() -> None:
-    with pytest.raises(HeadstartError, match=r"people: 2 classes"):
-        split_classes(np.arange(2), validation=0.2, test=0.2, seed=0, name="people")
-
-
-def test_rotations_are_new_classes() -> None:
-    images = np.arange(8, dtype=np.uint8).reshape(2, 1, 2, 2)
-    turned = with_rotations(ClassPool("r", images, np.array([5, 7])))
-    assert sorted(turned.labels.tolist()) == [20, 21, 22, 23, 28, 29, 30, 31]
-    quarter = turned.inputs[turned.rows[21][0], 0]
-    assert quarter.tolist() == [[1, 3], [0, 2]]  # a quarter to the left
-    with pytest.raises(HeadstartError, match="square"):
-        with_rotations(ClassPool("r", images.reshape(2, 1, 1, 4), np.array([5, 7])))

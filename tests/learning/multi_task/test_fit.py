@@ -17,7 +17,7 @@ from headstart.errors import HeadstartError
 from headstart.learning import metrics
 from headstart.learning.checkpoints import CheckpointFolder
 from headstart.learning.configuration import ComputeParameters
-from headstart.learning.fine_tune import FitJob
+from headstart.learning.fit_jobs import FitJob
 from headstart.learning.fits import SCORE_COLUMNS, history_table
 from headstart.learning.leaderboard import leaderboard
 from headstart.learning.multi_task import fit as fitting

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 from headstart.learning.checkpoints import CheckpointFolder
 from headstart.learning.configuration import ComputeParameters, TrainingParameters
-from headstart.learning.fine_tune import FitJob
+from headstart.learning.fit_jobs import FitJob
 from headstart.learning.text.adaptation import (
     TextClassifier,
     TextFitPlan,

@@ -20,9 +20,9 @@ from headstart.learning.text.in_context import (
     calibrate,
     fit_in_context,
     label_log_likelihoods,
-    write_prompt,
 )
 from headstart.learning.text.in_context_parameters import InContextParameters
+from headstart.learning.text.prompt import write_prompt
 
 torch.set_num_threads(1)
 BOS = 256

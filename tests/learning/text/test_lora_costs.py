@@ -25,7 +25,7 @@ def adapters(variant: str = "lora", targets: object = ("query", "value")) -> Lor
     )
 
 
-def table(model: LanguageModel, lora: LoraParameters, measured: bool = False) -> pd.DataFrame:
+def table(model: LanguageModel, lora: LoraParameters, measured: str = "none") -> pd.DataFrame:
     parameters = CostParameters(ranks=(1, 4), measured=measured, batch_size=3, tokens=5)
     return cost_table("tiny", model, lora, parameters, COMPUTE)
 
@@ -119,15 +119,32 @@ def test_a_step_that_does_not_fit_is_a_row_with_the_reason(
         return 7
 
     monkeypatch.setattr(lora_costs, "run_apart", dies)
-    costs = table(tiny_bert, adapters(), measured=True)
+    costs = table(tiny_bert, adapters(), measured="each")
     assert costs["note"].tolist() == ["not even one example fits", "", "", "", ""]
     assert costs["step_peak_bytes"].isna().tolist() == [True, False, False, False, False]
+
+
+def test_only_the_configured_rank_is_measured_where_that_is_asked_for(
+    tiny_bert: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def rank_of(function: object, job: lora_costs.Step, **_: object) -> int:
+        return job.lora.rank if job.lora else 100
+
+    monkeypatch.setattr(lora_costs, "run_apart", rank_of)
+    costs = table(tiny_bert, adapters(), measured="configured")
+    own = adapters().rank
+    for row in costs.itertuples():
+        if row.method == "lora" and row.rank != own:
+            assert pd.isna(row.step_peak_bytes)
+        else:
+            assert row.step_peak_bytes == (own if row.method == "lora" else 100)
+    assert (costs["rank"] == own).sum() == 1
 
 
 def test_under_several_processes_nothing_is_measured(
     tiny_bert: LanguageModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
-    costs = table(tiny_bert, adapters(), measured=True)
+    costs = table(tiny_bert, adapters(), measured="each")
     assert costs["step_peak_bytes"].isna().all()
     assert costs["note"].str.contains("several processes").all()

@@ -8,7 +8,7 @@ import pytest
 
 from headstart.learning.checkpoints import CheckpointFolder
 from headstart.learning.configuration import ComputeParameters, TrainingParameters
-from headstart.learning.fine_tune import FitJob
+from headstart.learning.fit_jobs import FitJob
 from headstart.learning.text import adaptation
 from headstart.learning.text.adaptation import TextFitPlan
 from headstart.learning.text.language_model import LanguageModel

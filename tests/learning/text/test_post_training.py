@@ -19,7 +19,6 @@ from headstart.learning.checkpoints import CheckpointFolder
 from headstart.learning.configuration import ComputeParameters
 from headstart.learning.text import post_training
 from headstart.learning.text.corpus import split_documents
-from headstart.learning.text.in_context import Prompt, write_prompt
 from headstart.learning.text.language_model import LanguageModel
 from headstart.learning.text.post_training import (
     PostTrained,
@@ -29,6 +28,7 @@ from headstart.learning.text.post_training import (
     post_train,
 )
 from headstart.learning.text.post_training_parameters import PostTrainingParameters
+from headstart.learning.text.prompt import Prompt, write_prompt
 
 COMPUTE = ComputeParameters(device="cpu", progress=False)
 NAMES = ["quick", "slow"]

@@ -21,7 +21,7 @@ from headstart.errors import HeadstartError
 from headstart.learning.checkpoints import CheckpointFolder, make_signature
 from headstart.learning.configuration import ComputeParameters
 from headstart.learning.encoders import choose_device
-from headstart.learning.fine_tune import FitJob
+from headstart.learning.fit_jobs import FitJob
 from headstart.learning.fits import Fit
 from headstart.learning.kept_fits import fit_once
 from headstart.learning.multi_task.batches import TaskRows

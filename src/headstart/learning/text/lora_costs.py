@@ -99,10 +99,18 @@ def cost_table(
     if has_biases(model.network):
         ways.append(("bitfit", None))
     size = {"batch_size": parameters.batch_size, "tokens": parameters.tokens}
-    steps = [Step(made_by, method, lora, compute=compute, **size) for method, lora in ways]
-    peaks = measure_all(steps, compute) if parameters.measured else [(None, "")] * len(steps)
+
+    def is_measured(lora: LoraParameters | None) -> bool:
+        configured = lora is None or lora.rank == adapters.rank
+        return parameters.measured == "each" or (parameters.measured == "configured" and configured)
+
+    steps = [
+        Step(made_by, m, lora, compute=compute, **size) for m, lora in ways if is_measured(lora)
+    ]
+    peaks = iter(measure_all(steps, compute))
     rows = []
-    for (method, lora), (peak, note) in zip(ways, peaks, strict=True):
+    for method, lora in ways:
+        peak, note = next(peaks) if is_measured(lora) else (None, "")
         with torch.device("meta"):  # shapes without memory
             plain = kind(copy.deepcopy(config)).to(dtype)
             formula = lora and count_lora_parameters(plain, lora.targets, lora.rank, lora.layers)

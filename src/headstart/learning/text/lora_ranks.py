@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from headstart.learning.fine_tune import FitJob
+from headstart.learning.fit_jobs import FitJob
 from headstart.learning.fits import Fit, score_table
 from headstart.learning.text.adaptation import TextFitPlan, run_text_job
 from headstart.learning.text.parameters import LoraParameters

@@ -58,12 +58,13 @@ class CostParameters(Parameters):
 
     Attributes:
         ranks: of LoRA that are counted; that of the adapters is counted, too.
-        measured: whether one training step is measured for each, in a process of its own.
+        measured: which are measured, a training step in a process of its own: "each", with all
+            ranks; "configured", with the adapters' own rank alone; "none".
         batch_size: texts of that step.
         tokens: of each of them.
     """
 
     ranks: tuple[Annotated[int, Field(ge=1)], ...]
-    measured: bool = True
+    measured: Literal["each", "configured", "none"] = "each"
     batch_size: int = Field(ge=1)
     tokens: int = Field(ge=2)

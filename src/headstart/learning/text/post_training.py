@@ -35,15 +35,11 @@ from headstart.learning.checkpoints import CheckpointFolder, make_signature
 from headstart.learning.configuration import ComputeParameters
 from headstart.learning.encoders import choose_device
 from headstart.learning.text.corpus import split_documents
-from headstart.learning.text.in_context import (
-    Prompt,
-    context_of,
-    label_log_likelihoods,
-    write_prompt,
-)
+from headstart.learning.text.in_context import label_log_likelihoods
 from headstart.learning.text.language_model import pad, padding_of
 from headstart.learning.text.lora import add_lora, merge_lora
 from headstart.learning.text.post_training_parameters import PostTrainingParameters
+from headstart.learning.text.prompt import Prompt, context_of, write_prompt
 from headstart.learning.training import TrainingData, train
 
 Batch = dict[str, torch.Tensor]

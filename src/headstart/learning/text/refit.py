@@ -14,7 +14,7 @@ import numpy as np
 
 from headstart.learning.configuration import ComputeParameters
 from headstart.learning.encoders import Features, choose_device
-from headstart.learning.fine_tune import FitJob
+from headstart.learning.fit_jobs import FitJob
 from headstart.learning.fits import Fit
 from headstart.learning.linear_probe import fit_linear_probe
 from headstart.learning.nearest_neighbors import fit_nearest_neighbors

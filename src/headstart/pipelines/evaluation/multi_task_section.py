@@ -8,7 +8,9 @@ from typing import Any
 import pandas as pd
 
 from headstart.learning.multi_task.gains import task_gains
-from headstart.pipelines.evaluation.table_rows import records
+from headstart.pipelines.evaluation.figure_style import finish
+from headstart.pipelines.evaluation.table_rows import at_most_shots, records
+from headstart.pipelines.evaluation.wording import bare_method_name
 
 MOST_TASKS = 12  # in the table of gains; of more only those with a clear gain or harm are shown
 
@@ -81,17 +83,17 @@ def cosine_map(cosines: pd.DataFrame) -> Any:
     """Heat map: cosine of two tasks' gradients over training, a row a method and pair.
 
     Args:
-        cosines: method, task, other, step, value; mean over shots and seeds is shown.
+        cosines: shots, seed, method, task, other, step, value; those with the most labels are
+            shown, mean over seeds.
     """
     import plotly.graph_objects as go
 
-    most = cosines["shots"].fillna(10**9)
-    last = cosines[most == most.max()]
+    last = at_most_shots(cosines)
     # Steps of evaluations differ where trainings have different lengths: shown as a share.
     share = last["step"] / last.groupby(["method", "seed"])["step"].transform("max")
     last = last.assign(
         share=share.round(2),
-        pair=last["method"].str.replace("_", " ") + ": " + last["task"] + " and " + last["other"],
+        pair=last["method"].map(bare_method_name) + ": " + last["task"] + " and " + last["other"],
     )
     grid = last.pivot_table(index="pair", columns="share", values="value", aggfunc="mean")
     figure = go.Figure(
@@ -107,11 +109,9 @@ def cosine_map(cosines: pd.DataFrame) -> Any:
             hovertemplate="%{y}, %{x} of the training: %{z:.2f}<extra></extra>",
         )
     )
-    return figure.update_layout(
-        xaxis={"title": "share of the training", "type": "category"},
-        yaxis={"automargin": True, "autorange": "reversed"},
-        margin={"l": 10, "r": 10, "t": 10, "b": 40},
-    )
+    figure.update_xaxes(title="share of the training", type="category")
+    figure.update_yaxes(autorange="reversed")
+    return finish(figure)
 
 
 def pair_map(pairs: pd.DataFrame) -> Any:
@@ -137,8 +137,6 @@ def pair_map(pairs: pd.DataFrame) -> Any:
             hovertemplate="%{y} with %{x}: %{z:+.3f}<extra></extra>",
         )
     )
-    return figure.update_layout(
-        xaxis={"title": "learned together with", "type": "category"},
-        yaxis={"title": "task", "type": "category", "autorange": "reversed"},
-        margin={"l": 10, "r": 10, "t": 10, "b": 40},
-    )
+    figure.update_xaxes(title="learned together with", type="category")
+    figure.update_yaxes(title="task", type="category", autorange="reversed")
+    return finish(figure)

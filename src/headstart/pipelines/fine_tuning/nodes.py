@@ -81,7 +81,8 @@ def _fits(
     method: str,
 ) -> Tables:
     from headstart.fingerprint import code_fingerprint
-    from headstart.learning.fine_tune import FitJob, FitPlan, fit_network, run_job
+    from headstart.learning.fine_tune import FitPlan, fit_network, run_job
+    from headstart.learning.fit_jobs import fit_jobs
     from headstart.learning.fits import tables_of
     from headstart.learning.parallel_fits import run_fits, share
 
@@ -103,20 +104,16 @@ def _fits(
         checkpoints=checkpoints,
         made_of=[code_fingerprint(fit_network), store.index["digest"].tolist()],
     )
-    jobs = [
-        FitJob(
-            identity={
-                **{"track": "images", "target": target, "representation": encoder.name},
-                **{"method": method, "shots": draw.shots, "seed": draw.seed, "episode": None},
-            },
-            train=draw.train,
-            validation=draw.validation,
-            test=test,
-        )
-        for draw in draws_of(draws)
-        if draw.seed < seeds[draw.shots is None]
-    ]
-    jobs.sort(key=lambda job: -len(job.train))  # long ones first, so that workers end together
+    jobs = fit_jobs(
+        draws_of(draws),
+        test,
+        seeds=seeds[0],
+        seeds_all=seeds[1],
+        track="images",
+        target=target,
+        representation=encoder.name,
+        method=method,
+    )
     fits = run_fits(run_job, plan, jobs, compute=compute, description=f"{method} {target}")
     done = ((fit, job.validation, test) for fit, job in zip(fits, jobs, strict=True))
     return tables_of(done, labels)

@@ -2,12 +2,11 @@
 
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from headstart.errors import HeadstartError
 from headstart.learning.configuration import ComputeParameters
-from headstart.learning.splits import Draw, classes_and_test, draws_of
+from headstart.learning.splits import classes_and_test, draws_of
 from headstart.learning.text.parameters import (
     CostParameters,
     LoraParameters,
@@ -56,6 +55,7 @@ def adapt(
     Returns:
         Scores, predictions of the test rows, and training histories.
     """
+    from headstart.learning.fit_jobs import fit_jobs
     from headstart.learning.fits import tables_of
     from headstart.learning.parallel_fits import run_fits
     from headstart.learning.text.adaptation import run_text_job
@@ -64,12 +64,16 @@ def adapt(
         representation, texts, splits, model, checkpoints, parameters, compute, features, lora
     )
     labels, test = classes_and_test(splits, len(texts))
-    jobs = [
-        _job(method, representation, target, draw, test)
-        for draw in draws_of(draws)
-        if draw.seed < (seeds.seeds_all if draw.shots is None else seeds.seeds)
-    ]
-    jobs.sort(key=lambda job: -len(job.train))  # long ones first, so that workers end together
+    jobs = fit_jobs(
+        draws_of(draws),
+        test,
+        seeds=seeds.seeds,
+        seeds_all=seeds.seeds_all,
+        track="text",
+        target=target,
+        representation=representation,
+        method=method,
+    )
     fits = run_fits(run_text_job, plan, jobs, compute=compute, description=f"{method} {target}")
     done = ((fit, job.validation, test) for fit, job in zip(fits, jobs, strict=True))
     return tables_of(done, labels)
@@ -107,6 +111,7 @@ def try_ranks(
     Raises:
         HeadstartError: there are no draws of that many labels.
     """
+    from headstart.learning.fit_jobs import fit_jobs
     from headstart.learning.parallel_fits import run_fits
     from headstart.learning.text.lora_ranks import RankJob, rank_table, run_rank_job
 
@@ -124,11 +129,17 @@ def try_ranks(
         lora=parameters.adapters,
     )
     labels, test = classes_and_test(splits, len(texts))
-    jobs = [
-        RankJob(rank, _job("lora", representation, target, draw, test))
-        for rank in parameters.ranks
-        for draw in few
-    ]
+    own = fit_jobs(
+        few,
+        test,
+        seeds=parameters.draws.seeds,
+        seeds_all=parameters.draws.seeds_all,
+        track="text",
+        target=target,
+        representation=representation,
+        method="lora",
+    )
+    jobs = [RankJob(rank, job) for rank in parameters.ranks for job in own]
     fits = run_fits(run_rank_job, plan, jobs, compute=compute, description=f"ranks {target}")
     return rank_table(zip(jobs, fits, strict=True), labels)
 
@@ -187,19 +198,4 @@ def _plan(
         compute=compute.model_copy(update={"progress": False}),
         checkpoints=checkpoints,
         made_of=[code_fingerprint(fit_text), texts["digest"].tolist(), frozen],
-    )
-
-
-def _job(method: str, representation: str, target: str, draw: Draw, test: np.ndarray) -> Any:
-    """One fit."""
-    from headstart.learning.fine_tune import FitJob
-
-    return FitJob(
-        identity={
-            **{"track": "text", "target": target, "representation": representation},
-            **{"method": method, "shots": draw.shots, "seed": draw.seed, "episode": None},
-        },
-        train=draw.train,
-        validation=draw.validation,
-        test=test,
     )

@@ -10,7 +10,7 @@ from headstart.learning.leaderboard import FEATURES
 from headstart.learning.splits import draws_of
 from headstart.pipelines.multi_task.parameters import MultiTaskParameters
 
-Tables = tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]
+Tables = tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]
 logger = logging.getLogger(__name__)
 
 
@@ -39,15 +39,16 @@ def fit_method(
         compute: of the machine.
 
     Returns:
-        Scores, of the target and of each task in it (`<target>.<task>`); the training histories;
-        and the cosines of the tasks' gradients over training, of a method that shares layers.
+        Scores, of the target and of each task in it (`<target>.<task>`); predictions of the test
+        rows; the training histories; and the cosines of the tasks' gradients over training, of a
+        method that shares layers.
     """
     from headstart.fingerprint import code_fingerprint, value_fingerprint
-    from headstart.learning.fine_tune import FitJob
+    from headstart.learning.fit_jobs import fit_jobs
     from headstart.learning.fits import history_table
     from headstart.learning.multi_task.conflict import cosine_table
     from headstart.learning.multi_task.fit import TaskFitPlan, fit_tasks, run_task_job
-    from headstart.learning.multi_task.scores import task_scores
+    from headstart.learning.multi_task.scores import task_predictions, task_scores
     from headstart.learning.multi_task.tasks import tasks_of
     from headstart.learning.parallel_fits import run_fits
 
@@ -60,28 +61,32 @@ def fit_method(
         checkpoints=checkpoints,
         made_of=[code_fingerprint(fit_tasks), value_fingerprint(table), columns],
     )
-    jobs = [
-        FitJob(
-            identity={
-                **{"track": "tables", "target": target, "representation": FEATURES},
-                **{"method": method, "shots": draw.shots, "seed": draw.seed, "episode": None},
-            },
-            train=draw.train,
-            validation=draw.validation,
-            test=test,
-        )
-        for draw in draws_of(draws)
-        if draw.seed < (parameters.seeds_all if draw.shots is None else parameters.seeds)
-    ]
-    jobs.sort(key=lambda job: -len(job.train))  # long ones first, so that workers end together
-    scores, histories, cosines = [], [], []
+    jobs = fit_jobs(
+        draws_of(draws),
+        test,
+        seeds=parameters.seeds,
+        seeds_all=parameters.seeds_all,
+        track="tables",
+        target=target,
+        representation=FEATURES,
+        method=method,
+    )
+    tables = []
     fits = run_fits(run_task_job, plan, jobs, compute=compute, description=f"{method} {target}")
     for fit, job in zip(fits, jobs, strict=True):
-        scores.append(task_scores(fit, data, job.train, job.validation, job.test))
         history = history_table(fit)
-        cosines.append(cosine_table(history, data.task_names))
-        histories.append(history[~history["name"].str.contains(".", regex=False)])
-    return tuple(pd.concat(parts, ignore_index=True) for parts in (scores, histories, cosines))  # type: ignore[return-value]
+        tables.append(
+            (
+                task_scores(fit, data, job.train, job.validation, job.test),
+                task_predictions(fit, data, job.test),
+                history[~history["name"].str.contains(".", regex=False)],
+                cosine_table(history, data.task_names),
+            )
+        )
+    scores, predictions, histories, cosines = (
+        pd.concat(parts, ignore_index=True) for parts in zip(*tables, strict=True)
+    )
+    return scores, predictions, histories, cosines
 
 
 def measure_pair_gains(

@@ -27,7 +27,9 @@ def create_pipeline(target: str, method: str) -> Pipeline:
                     "params:multi_task",
                     "params:compute",
                 ],
-                outputs=[f"{here}.{table}" for table in ("scores", "history", "cosines")],
+                outputs=[
+                    f"{here}.{table}" for table in ("scores", "predictions", "history", "cosines")
+                ],
                 name="fit",
                 namespace=here,
             )
