@@ -97,7 +97,7 @@ def split(rows: pd.DataFrame, test_share: float, seed: int) -> pd.DataFrame:
     keys = [hashlib.sha256(f"{seed} {digest}".encode()).hexdigest() for digest in table["digest"]]
     rank = pd.Series(keys, index=table.index).groupby(table["class"]).rank().astype("int64")
     sizes = table["class"].value_counts().to_dict()
-    counts = {c: min(max(1, _round(test_share * n)), n - 2) for c, n in sizes.items()}
+    counts = {c: min(max(1, round_half_up(test_share * n)), n - 2) for c, n in sizes.items()}
     test = rank <= table["class"].map(counts)
     return table.assign(split=test.map({True: "test", False: "development"}).astype("str"))
 
@@ -134,7 +134,7 @@ def draw(
         for c in range(development["class"].max() + 1):
             members = development.loc[development["class"] == c, "row"].to_numpy()
             rows = np.random.default_rng([seed, c]).permutation(members)
-            count = min(max(1, _round(validation_share * len(rows))), len(rows) - 1)
+            count = min(max(1, round_half_up(validation_share * len(rows))), len(rows) - 1)
             pools.append((rows[count:], rows[:count]))
         if seed == 0:
             _refuse_too_many_shots(development, pools, shots)
@@ -207,6 +207,6 @@ def _refuse_too_many_shots(
         )
 
 
-def _round(x: float) -> int:
-    """Half up: the same on both sides of every even number, unlike Python's round."""
+def round_half_up(x: float) -> int:
+    """The nearest whole number, halves up; Python's own rounding goes to the even one."""
     return int(np.floor(x + 0.5))

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from headstart.errors import HeadstartError
-from headstart.learning.splits import Shots
+from headstart.learning.splits import Shots, round_half_up
 
 
 def cut(times: pd.Series, share: float, ahead: pd.Timedelta | None) -> tuple[pd.Series, pd.Series]:
@@ -35,7 +35,7 @@ def cut(times: pd.Series, share: float, ahead: pd.Timedelta | None) -> tuple[pd.
     """
     if times.empty:
         return times.notna(), times.notna()
-    count = min(max(1, _round(share * len(times))), len(times))
+    count = min(max(1, round_half_up(share * len(times))), len(times))
     moment = times.sort_values().iloc[len(times) - count]
     return times + (ahead or pd.Timedelta(0)) < moment, times >= moment
 
@@ -67,7 +67,7 @@ def split_tasks(
     test = pd.Series(False, index=table.index)
     for _, group in table.assign(key=keys).groupby("task_index"):
         order = _interleaved(group.sort_values("key"))
-        test[order.index[: min(max(1, _round(test_share * len(order))), len(order) - 2)]] = True
+        test[order.index[: min(max(1, round_half_up(test_share * len(order))), len(order) - 2)]] = True
     return table.assign(split=test.map({True: "test", False: "development"}).astype("str"))
 
 
@@ -109,7 +109,7 @@ def draw_tasks(
             rng = np.random.default_rng([seed, int(str(task))])
             order = _interleaved(group.iloc[rng.permutation(len(group))])
             if periods is None:
-                count = min(max(1, _round(validation_share * len(order))), len(order) - 1)
+                count = min(max(1, round_half_up(validation_share * len(order))), len(order) - 1)
                 pools.append((order.iloc[count:], order.iloc[:count]))
             else:
                 training, validation = (order[mask[order.index]] for mask in periods)
@@ -159,8 +159,3 @@ def _refuse_too_many_shots(target: str, available: list[int], shots: Sequence[Sh
             f"{max(available)} in `draws.shots`, or in `draws.shots_of.{target}` for this target "
             "alone; `all` always works."
         )
-
-
-def _round(x: float) -> int:
-    """Half up, as `headstart.learning.splits` rounds."""
-    return int(np.floor(x + 0.5))
