@@ -177,14 +177,13 @@ def register_pipelines() -> dict[str, Pipeline]:
         + _sum(multi_task.create_gains_pipeline(t) for t in tables),
         "meta_learning": collecting.create_pipeline(
             "meta_learning",
-            {table: experiment.meta_learned(table) for table in ("scores", "history")},
-        )
-        + meta_learning.create_tables_pipeline(
             {
-                "few_shot_curves": experiment.meta_learned("curves"),
-                "few_shot_trainings": experiment.meta_learned("trainings"),
-                "sinusoid_examples": experiment.drawn_sinusoids,
-            }
+                **{
+                    table: experiment.meta_learned(table)
+                    for table in ("scores", "curves", "trainings", "history")
+                },
+                "examples": experiment.drawn_sinusoids,
+            },
         )
         + meta_learning.create_check_pipeline(few_shot.families)
         + _sum(

@@ -4,12 +4,10 @@ from headstart.pipelines.meta_learning.pipeline import (
     create_check_pipeline,
     create_classes_pipeline,
     create_sinusoids_pipeline,
-    create_tables_pipeline,
 )
 
 __all__ = [
     "create_check_pipeline",
     "create_classes_pipeline",
     "create_sinusoids_pipeline",
-    "create_tables_pipeline",
 ]

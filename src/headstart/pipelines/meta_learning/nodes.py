@@ -9,7 +9,6 @@ import pandas as pd
 from headstart.experiment.tracks import SINUSOIDS
 from headstart.learning.configuration import ComputeParameters
 from headstart.learning.images import ImageStore
-from headstart.pipelines.collecting import collect
 from headstart.pipelines.ingestion.parameters import FewShotIngestionParameters
 from headstart.pipelines.meta_learning.parameters import (
     ClassesParameters,
@@ -243,24 +242,6 @@ def extract_features(
     rows = examples.loc[examples["split"] != "meta_train", "row"].to_numpy()
     values = extract(encoder, images.images[rows], compute, description=f"extract {encoder.name}")
     return Features(encoder.name, values, encoder.parameters)
-
-
-def join_tables(whole: str, *tables: pd.DataFrame) -> pd.DataFrame:
-    """Tables with the same columns as one; without any, an empty one.
-
-    Args:
-        whole: its name.
-        tables: its parts.
-    """
-    from headstart.learning.meta_learning import sinusoid_examples
-    from headstart.learning.meta_learning.tables import CURVE_COLUMNS, TRAINING_COLUMNS
-
-    columns = {
-        "few_shot_curves": CURVE_COLUMNS,
-        "few_shot_trainings": TRAINING_COLUMNS,
-        "sinusoid_examples": sinusoid_examples.COLUMNS,
-    }
-    return collect(*tables) if tables else pd.DataFrame(columns=columns[whole])
 
 
 def draw_sinusoids(parameters: MetaLearningParameters) -> pd.DataFrame:

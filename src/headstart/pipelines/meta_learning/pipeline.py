@@ -1,6 +1,6 @@
 """The meta-learning stage of the few_shot track."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from kedro.pipeline import Node, Pipeline
 
@@ -24,26 +24,6 @@ def create_check_pipeline(families: Sequence[str]) -> Pipeline:
         namespace="meta_learning",
     )
     return Pipeline([check] if families else [])
-
-
-def create_tables_pipeline(tables: Mapping[str, Sequence[str]]) -> Pipeline:
-    """Join what the report reads, over all families and methods.
-
-    Args:
-        tables: catalog name of the whole -> those of its parts; without any it is empty.
-    """
-    return Pipeline(
-        [
-            Node(
-                bind(nodes.join_tables, whole=whole),
-                inputs=list(parts) or None,
-                outputs=whole,
-                name=f"collect_{whole}",
-                namespace="meta_learning",
-            )
-            for whole, parts in tables.items()
-        ]
-    )
 
 
 def create_classes_pipeline(
