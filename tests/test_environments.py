@@ -22,6 +22,7 @@ from headstart.pipelines.ingestion.parameters import (
     IngestionParameters,
     TableIngestionParameters,
 )
+from headstart.pipelines.meta_learning.parameters import MetaLearningParameters
 from headstart.pipelines.multi_task.parameters import MultiTaskParameters
 from headstart.pipelines.prediction.parameters import PredictionParameters
 from headstart.pipelines.probing.parameters import ProbingParameters
@@ -37,6 +38,7 @@ BLOCKS = {
     "few_shot_ingestion": FewShotIngestionParameters,
     "fine_tuning": FineTuningParameters,
     "ingestion": IngestionParameters,
+    "meta_learning": MetaLearningParameters,
     "multi_task": MultiTaskParameters,
     "planning": PlanningParameters,
     "prediction": PredictionParameters,

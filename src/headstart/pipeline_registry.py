@@ -14,6 +14,7 @@ from headstart.pipelines import (
     fine_tuning,
     in_context,
     ingestion,
+    meta_learning,
     multi_task,
     planning,
     prediction,
@@ -44,7 +45,8 @@ def register_pipelines() -> dict[str, Pipeline]:
     texts, text = experiment.text_targets, experiment.text
     text_sources = experiment.text_sources
     tables = experiment.table_targets
-    families = experiment.few_shot.families
+    few_shot, shots = experiment.few_shot, experiment.family_shots
+    families = few_shot.image_families
     pretrained = [f"pretraining.{source}.{task}" for source, task in experiment.pretrainings]
     represented = [
         f"representation.{t}.{r}" for t, r in product(targets, experiment.representations)
@@ -173,6 +175,28 @@ def register_pipelines() -> dict[str, Pipeline]:
             multi_task.create_pipeline(t, m) for t, m in product(tables, experiment.tables.methods)
         )
         + _sum(multi_task.create_gains_pipeline(t) for t in tables),
+        "meta_learning": collecting.create_pipeline(
+            "meta_learning",
+            {
+                **{
+                    table: experiment.meta_learned(table)
+                    for table in ("scores", "curves", "trainings", "history")
+                },
+                "examples": experiment.drawn_sinusoids,
+            },
+        )
+        + meta_learning.create_check_pipeline(few_shot.families)
+        + _sum(
+            meta_learning.create_classes_pipeline(
+                f, few_shot.methods_of(f), few_shot.representations, shots[f]
+            )
+            for f in families
+        )
+        + _sum(
+            meta_learning.create_sinusoids_pipeline(few_shot.methods_of(f), shots[f])
+            for f in few_shot.families
+            if f not in families
+        ),
     }
     written = _sum(stages.values()).all_outputs()
     stages["evaluation"] = evaluation.create_pipeline(
@@ -187,7 +211,10 @@ def register_pipelines() -> dict[str, Pipeline]:
             for kind, names in {
                 "scores": [
                     f"{stage}.scores"
-                    for stage in ("probing", "fine_tuning", "lora", "in_context", "multi_task")
+                    for stage in (
+                        *("probing", "fine_tuning", "lora", "in_context", "multi_task"),
+                        "meta_learning",
+                    )
                 ],
                 "predictions": [
                     "probing.predictions",
@@ -206,6 +233,9 @@ def register_pipelines() -> dict[str, Pipeline]:
                 "lora_ranks": ["lora.ranks"],
                 "pretext_history": ["pretraining.history"],
                 "pretext_examples": ["pretraining.examples"],
+                "few_shot_curves": [],
+                "sinusoid_examples": [],
+                "few_shot_trainings": [],
             }.items()
         },
     ) + _sum(prediction.create_hand_over_pipeline(t, list(encoders[t].values())) for t in targets)

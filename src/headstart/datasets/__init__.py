@@ -21,6 +21,7 @@ _MODULES = {
     "ImageTableDataset": "image_table",
     "JSONDataset": "files",
     "LanguageModelDataset": "language_model",
+    "MetaLearnerDataset": "meta_learner",
     "ModelConfigurationsDataset": "model_configurations",
     "PackageDataset": "package",
     "ParquetDataset": "files",
