@@ -27,13 +27,21 @@ LEADERBOARD_COLUMNS = [
 NOT_TRANSFERRED = ("pixels", "random", "imagenet_untrained", "minilm_untrained")
 
 FEATURES = "features"  # the representation where the columns of a table are what is learned from
+# The networks of few-shot methods, which all of them start from: a name that tells none apart.
+FEW_SHOT_NETWORKS = ("conv4", "dense")
+WITHOUT_NAME = (FEATURES, *FEW_SHOT_NETWORKS)
 # In a sentence:
 _NAMES = {
     **{"fine_tune": "Fine-tuning", "linear_probe": "A linear probe"},
     **{"separate": "A network for each task", "pooled": "One network for all tasks"},
     **{"pooled_with_task": "One network, told the task", "layer_sharing": "Sharing layers"},
     **{"regularized": "Pairwise regularization", "pcgrad": "Sharing layers with PCGrad"},
+    **{"maml": "MAML", "fomaml": "First-order MAML", "anil": "ANIL", "reptile": "Reptile"},
+    **{"prototypical": "Prototypical networks", "joint_training": "Joint training"},
+    **{"pooled_pretraining": "Baseline++ (pooled pretraining)"},
+    **{"nearest_centroid": "Nearest centroid"},
 }
+_LABELS = {"tables": "labeled rows per task", "few_shot": "shots"}  # labels per class elsewhere
 _SCRATCH = {"tables": "separate networks"}
 _ALL = -1  # stands for "all labels" (null) while grouping, which drops nulls
 
@@ -173,7 +181,8 @@ def recommend(
     asked = metric
     answers: dict[str, dict[str, Any]] = {}
     # A task within a target, `weather.JFK`, has no recommendation of its own.
-    whole = validation[~validation["target"].str.contains(".", regex=False)]
+    parts = validation["target"].str.contains(".", regex=False) & (validation["track"] == "tables")
+    whole = validation[~parts]
     for target, rows in whole.groupby("target", sort=False):
         metric = deciding_metric(set(rows["metric"]), asked)
         sign = 1.0 if HIGHER_IS_BETTER[metric] else -1.0
@@ -183,7 +192,7 @@ def recommend(
         at_most = scores[everything] if shots is None else scores[scores["shots"] == shots]
         candidates: list[dict[str, Any]] = []
         for (representation, method), group in at_most.groupby(["representation", "method"]):
-            values = group["value"].to_numpy()
+            values = np.array(list(_by_draw(group).values()))
             error = values.std(ddof=1) / math.sqrt(len(values)) if len(values) > 1 else 0.0
             candidates.append(
                 {
@@ -288,14 +297,15 @@ def _reason(
     gain: Interval,
     better: float,
 ) -> str:
-    each = "labeled rows per task" if track == "tables" else "labels per class"
+    each = _LABELS.get(track, "labels per class")
     labels = "with all labels" if shots is None else f"with {shots} {each}"
+    draws = "episodes" if track == "few_shot" else "seeds"
     scratch = _SCRATCH.get(track, "training from scratch")
     name = metric.replace("_", " ")
     if chosen is best:
         words = (
             f"{_call(chosen)} has the best validation {name} {labels}, {chosen['score']:.3f} "
-            "on average over seeds."
+            f"on average over {draws}."
         )
     else:
         words = (
@@ -335,7 +345,7 @@ def _call(candidate: dict[str, Any]) -> str:
     method = candidate["method"]
     if method == BASELINE:
         return f"Training from scratch ({candidate['representation']})"
-    if candidate["representation"] == FEATURES:
+    if candidate["representation"] in WITHOUT_NAME:
         return _NAMES.get(method, method.replace("_", " ").capitalize())
     name = _NAMES.get(method, method.replace("_", " ").capitalize())
     return f"{name} on {candidate['representation']}"
