@@ -115,6 +115,9 @@ def write_report(
     results: pd.DataFrame,
     gradient_cosines: pd.DataFrame,
     pair_gains: pd.DataFrame,
+    few_shot_curves: pd.DataFrame,
+    sinusoid_examples: pd.DataFrame,
+    few_shot_trainings: pd.DataFrame,
     parameters: EvaluationParameters,
     configuration: dict[str, Any],
     *of_targets: Any,
@@ -139,6 +142,9 @@ def write_report(
         results: test scores, for the single tasks of tables.
         gradient_cosines: of the tasks of tables, over training.
         pair_gains: which task of a table helps which.
+        few_shot_curves: score of few-shot tasks against adaptation steps.
+        sinusoid_examples: predictions of some sinusoids before and after some steps.
+        few_shot_trainings: how the methods of few-shot tasks were meta-trained.
         parameters: which metric is shown first, coverage of the intervals.
         configuration: all parameters of the run.
         of_targets: for each target its splits, its images, texts or table, and its counts.
@@ -176,6 +182,9 @@ def write_report(
         results=results,
         cosines=gradient_cosines,
         pair_gains=pair_gains,
+        few_shot_curves=few_shot_curves,
+        sinusoid_examples=sinusoid_examples,
+        few_shot_trainings=few_shot_trainings,
         pretext_examples={(e.source, e.task): e.examples for e in pretext_examples},
         environment=describe_environment(configuration),
         metric=parameters.metric,

@@ -136,6 +136,9 @@ def create_pipeline(
             "results",
             "gradient_cosines",
             "pair_gains",
+            "few_shot_curves",
+            "sinusoid_examples",
+            "few_shot_trainings",
             "params:evaluation",
             "parameters",
             *(
