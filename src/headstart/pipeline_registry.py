@@ -233,9 +233,9 @@ def register_pipelines() -> dict[str, Pipeline]:
                 "lora_ranks": ["lora.ranks"],
                 "pretext_history": ["pretraining.history"],
                 "pretext_examples": ["pretraining.examples"],
-                "few_shot_curves": [],
-                "sinusoid_examples": [],
-                "few_shot_trainings": [],
+                "few_shot_curves": ["meta_learning.curves"],
+                "sinusoid_examples": ["meta_learning.examples"],
+                "few_shot_trainings": ["meta_learning.trainings"],
             }.items()
         },
     ) + _sum(prediction.create_hand_over_pipeline(t, list(encoders[t].values())) for t in targets)

@@ -143,7 +143,7 @@ def test_results_and_recommendation_are_made_of_them(scores: pd.DataFrame) -> No
 
 
 def test_the_tables_for_the_report(finished: DataCatalog, scores: pd.DataFrame) -> None:
-    curves = finished["few_shot_curves"].load()
+    curves = finished["meta_learning.curves"].load()
     assert curves.columns.tolist() == CURVE_COLUMNS
     readings = curves.groupby("target")["reading"].agg(set)
     assert readings["letters.3_way"] == {"support", "query"}
@@ -159,7 +159,7 @@ def test_the_tables_for_the_report(finished: DataCatalog, scores: pd.DataFrame) 
         of_curves = last[last["reading"] == reading].set_index(keys)["mean"].sort_index()
         of_rows = test[test["metric"].isin(metrics)].groupby(keys)["value"].mean().sort_index()
         pd.testing.assert_series_equal(of_curves, of_rows, check_names=False)
-    trainings = finished["few_shot_trainings"].load()
+    trainings = finished["meta_learning.trainings"].load()
     assert trainings.columns.tolist() == TRAINING_COLUMNS
     trained = trainings.set_index("method")["iterations"]
     assert (trained[["maml", "prototypical", "joint_training"]] == 3).all()
@@ -167,7 +167,7 @@ def test_the_tables_for_the_report(finished: DataCatalog, scores: pd.DataFrame) 
 
 
 def test_pictures_of_sinusoids(finished: DataCatalog) -> None:
-    drawn = finished["sinusoid_examples"].load().set_index("method")
+    drawn = finished["meta_learning.examples"].load().set_index("method")
     assert set(drawn.index) == ON_BOTH | {"joint_training", "truth", "support"}
     assert drawn.loc["truth", "x"].tolist() == [-5.0, -2.5, 0.0, 2.5, 5.0]
     assert (drawn.loc["support", "shots"] == 5).all()
@@ -204,7 +204,7 @@ def test_fits_side_by_side_are_those_one_after_the_other(
         catalog["meta_learning.scores"].load().drop(columns=MEASURED),
         own.reset_index(drop=True).drop(columns=MEASURED),
     )
-    assert len(catalog["sinusoid_examples"].load()) == 0
+    assert not catalog["meta_learning.examples"].exists()
 
 
 def examples(classes: int, each: int, **splits: int) -> pd.DataFrame:
