@@ -243,12 +243,13 @@ def register_pipelines() -> dict[str, Pipeline]:
         prediction.create_text_hand_over_pipeline(t, experiment.language_models(t))
         for t in texts
         if text.hands_over
-    )
+    ) + _sum(prediction.create_table_hand_over_pipeline(t) for t in tables)
     return {
         **stages,
         "planning": planning.create_pipeline(),
         "prediction": prediction.create_pipeline(),
         "text_prediction": prediction.create_text_pipeline(),
+        "table_prediction": prediction.create_table_pipeline(),
         "__default__": _sum(stages.values()),
     }
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from headstart.errors import HeadstartError
 from headstart.learning.fits import COST
 from headstart.learning.metrics import HIGHER_IS_BETTER
 from headstart.learning.statistics import Interval, mean_interval, paired_gain
@@ -126,18 +127,33 @@ def baseline_method(track: str) -> str:
     return BASELINES.get(track, BASELINE)
 
 
-def deciding_metric(tried: Collection[str], metric: str) -> str:
+def deciding_metric(
+    target: str, tried: Collection[str], metric: str, metric_of: Mapping[str, str] | None = None
+) -> str:
     """The metric that decides on a target.
 
     Args:
-        tried: the metrics that the target is scored by.
+        target: its name.
+        tried: the metrics that it is scored by.
         metric: the one that was asked for.
+        metric_of: target -> the one that was asked for on it alone.
 
     Returns:
-        That one; on a target that it cannot score, such as accuracy on a regression, the first
-        of the known ones that can.
+        That one. On a target that `metric` cannot score, such as accuracy on a regression, the
+        first of the known ones that can.
+
+    Raises:
+        HeadstartError: the target is not scored by the one that was asked for on it alone.
     """
-    return metric if metric in tried else next(m for m in HIGHER_IS_BETTER if m in tried)
+    own = (metric_of or {}).get(target)
+    if own is None:
+        return metric if metric in tried else next(m for m in HIGHER_IS_BETTER if m in tried)
+    if own not in tried:
+        raise HeadstartError(
+            f"evaluation.metric_of.{target}: '{target}' is not scored by {own}; it has "
+            f"{', '.join(m for m in HIGHER_IS_BETTER if m in tried)}."
+        )
+    return own
 
 
 def baseline_of(representation: str, scratch: Collection[str]) -> str | None:
@@ -159,7 +175,10 @@ def baseline_of(representation: str, scratch: Collection[str]) -> str | None:
 
 
 def recommend(
-    validation: pd.DataFrame, board: pd.DataFrame, metric: str = "accuracy"
+    validation: pd.DataFrame,
+    board: pd.DataFrame,
+    metric: str = "accuracy",
+    metric_of: Mapping[str, str] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """The method to use on each target, at the largest number of labels that was tried.
 
@@ -172,11 +191,15 @@ def recommend(
         validation: validation scores, columns as the results table.
         board: the leaderboard (test scores).
         metric: the metric that decides, where a target has it (`deciding_metric`).
+        metric_of: target -> the metric that decides there.
 
     Returns:
         target -> figures of the recommended method (`representation`, `method`, `shots`,
         `validation_score`, `test_mean`, `gain`, costs, …), the `best_validation` runner it was
         compared with, `transfer_pays`, and the `reason` in words.
+
+    Raises:
+        HeadstartError: as `deciding_metric`.
     """
     asked = metric
     answers: dict[str, dict[str, Any]] = {}
@@ -184,7 +207,7 @@ def recommend(
     parts = validation["target"].str.contains(".", regex=False) & (validation["track"] == "tables")
     whole = validation[~parts]
     for target, rows in whole.groupby("target", sort=False):
-        metric = deciding_metric(set(rows["metric"]), asked)
+        metric = deciding_metric(str(target), set(rows["metric"]), asked, metric_of)
         sign = 1.0 if HIGHER_IS_BETTER[metric] else -1.0
         scores = rows[rows["metric"] == metric]
         everything = scores["shots"].isna()

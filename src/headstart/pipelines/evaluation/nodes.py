@@ -51,7 +51,7 @@ def recommend_methods(
     validation: pd.DataFrame, board: pd.DataFrame, parameters: EvaluationParameters
 ) -> dict[str, Any]:
     """The method to use on each target, with the reason in words."""
-    recommendations = recommend(validation, board, parameters.metric)
+    recommendations = recommend(validation, board, parameters.metric, parameters.metric_of)
     for target, answer in recommendations.items():
         logger.info("%s: %s", target, answer["reason"])
     return recommendations
@@ -80,7 +80,8 @@ def draw_figures(
         training_figures,
     )
 
-    metric = deciding_metric(set(board.loc[board["target"] == target, "metric"]), parameters.metric)
+    tried = set(board.loc[board["target"] == target, "metric"])
+    metric = deciding_metric(target, tried, parameters.metric, parameters.metric_of)
     return (
         score_figures.label_efficiency(board, target, metric),
         score_figures.cost(board, target, metric),
@@ -188,6 +189,7 @@ def write_report(
         pretext_examples={(e.source, e.task): e.examples for e in pretext_examples},
         environment=describe_environment(configuration),
         metric=parameters.metric,
+        metric_of=parameters.metric_of,
         confidence=parameters.confidence,
     )
 

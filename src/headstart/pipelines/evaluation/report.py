@@ -91,6 +91,7 @@ def render_report(
     sinusoid_examples: pd.DataFrame | None = None,
     few_shot_trainings: pd.DataFrame | None = None,
     metric: str = "accuracy",
+    metric_of: Mapping[str, str] | None = None,
     confidence: float = 0.95,
     mistakes: int = 12,
 ) -> str:
@@ -132,6 +133,7 @@ def render_report(
         sinusoid_examples: predictions of some sinusoids before and after some steps.
         few_shot_trainings: how the methods of few-shot tasks were meta-trained.
         metric: the metric that is shown first.
+        metric_of: target -> the metric that is shown first there.
         confidence: coverage of the intervals.
         mistakes: how many mistakes are shown for each target.
 
@@ -151,6 +153,7 @@ def render_report(
     for number, target in enumerate(sorted(names, key=lambda name: tracks[name] == FEW_SHOT)):
         board = leaderboard[leaderboard["target"] == target]
         tried = list(dict.fromkeys(board["metric"]))
+        shown_first = deciding_metric(target, tried, metric, metric_of)
         answer = dict(recommendations.get(target, {}))
         view = {
             "id": f"target-{number}",
@@ -158,8 +161,9 @@ def render_report(
             "track": tracks[target],
             "of_examples": tracks[target] not in WITHOUT_EXAMPLES,
             "answer": answer,
-            "metrics": tried,
-            "metric": deciding_metric(tried, metric),
+            "metrics": [shown_first, *(m for m in tried if m != shown_first)],
+            "metric": shown_first,
+            "timed": target in splits and "time" in splits[target],
         }
         view |= _scores(view, board, plots)
         view |= _calibration(view, board, predictions, plots)
@@ -193,20 +197,28 @@ def render_report(
         view["aside"] = aside
         view["reasons"] = aside["reason"].value_counts().to_dict()
         targets.append(view)
+    first = {view["name"]: view["metric"] for view in targets}
     return (
         environment_of_templates(autoescape=True)
         .get_template(REPORT)
         .render(
             targets=targets,
             sources=pretext_sources(
-                pretext_scores, pretext_histories, pretext_examples, leaderboard, metric, plots
+                pretext_scores,
+                pretext_histories,
+                pretext_examples,
+                leaderboard,
+                first,
+                plots,
             ),
             text_pretraining=records(nothing if text_pretraining is None else text_pretraining),
             lora_costs=costs_of_models(nothing if lora_costs is None else lora_costs),
             lora_ranks=ranks_of_targets(
-                nothing if lora_ranks is None else lora_ranks, leaderboard, confidence, plots
+                nothing if lora_ranks is None else _sorted_by_metric(lora_ranks, first),
+                leaderboard,
+                confidence,
+                plots,
             ),
-            metric=metric,
             counts=list(dict.fromkeys(name for t in targets for name in t["summary"])),
             confidence=confidence,
             not_transferred=wording.listed(_features_of_nothing(leaderboard)),
@@ -358,6 +370,14 @@ def _qualities(
         "qualities": records(table),
         "quality_correlations": rank_correlations(table, view["metric"]),
     }
+
+
+def _sorted_by_metric(rows: pd.DataFrame, first: Mapping[str, str]) -> pd.DataFrame:
+    """Rows with those of the metric that is shown first on their target before the others."""
+    if rows.empty:
+        return rows
+    later = rows["metric"] != rows["target"].map(first)
+    return pd.concat([rows[~later], rows[later]])
 
 
 def _features_of_nothing(leaderboard: pd.DataFrame) -> list[str]:
