@@ -21,6 +21,7 @@ from headstart.pipelines import (
     probing,
     representation,
 )
+from headstart.pipelines.checking import PLANS
 
 _experiment: Experiment | None = None
 
@@ -206,6 +207,7 @@ def register_pipelines() -> dict[str, Pipeline]:
                 "lora_ranks": ["lora.ranks"],
                 "pretext_history": ["pretraining.history"],
                 "pretext_examples": ["pretraining.examples"],
+                "plans": sorted(name for name in written if name.startswith(PLANS)),
             }.items()
         },
     ) + _sum(prediction.create_hand_over_pipeline(t, list(encoders[t].values())) for t in targets)

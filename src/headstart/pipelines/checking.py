@@ -7,7 +7,7 @@ runs again, the training does not.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -27,6 +27,8 @@ PLAN_COLUMNS = [
     *("weights", "gradients", "optimizer", "activations", "peak_bytes"),
     *("flops", "moved", "times"),
 ]
+PLANS = "plans."  # how the catalog names of all plans begin
+NAMESPACE = "checks"  # before "ingestion" in the alphabet: Kedro runs them first
 PRECISIONS: dict[str, Precision] = {"fp32": "fp32", "bf16": "bf16_mixed", "fp16": "fp16_mixed"}
 
 
@@ -37,7 +39,7 @@ def plan_of(stage: str, name: str) -> str:
         stage: of the training.
         name: of the training, within the stage.
     """
-    return f"plans.{stage}.{name}"
+    return f"{PLANS}{stage}.{name}"
 
 
 def check_node(function: Callable[..., pd.DataFrame], stage: str, name: str, **inputs: str) -> Node:
@@ -60,8 +62,8 @@ def check_node(function: Callable[..., pd.DataFrame], stage: str, name: str, **i
             "compute": "params:compute",
         },
         outputs=plan_of(stage, name),
-        name=f"check_{name}",
-        namespace=stage,
+        name=f"{stage}_{name}",
+        namespace=NAMESPACE,
     )
 
 
@@ -76,7 +78,7 @@ def plan_training(
     compute: ComputeParameters,
     side_by_side: bool = False,
     divisible: bool = True,
-    cheaper: dict[str, Traceable] | None = None,
+    cheaper: Mapping[str, Traceable] | None = None,
 ) -> pd.DataFrame:
     """Plan a training, and refuse one that will not fit.
 

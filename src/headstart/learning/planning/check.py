@@ -15,6 +15,7 @@ from headstart.learning.planning.parameters import PlannedMethod
 from headstart.learning.planning.steps import Job
 from headstart.learning.planning.trace import Traceable
 
+_ROUNDING = 1 + 1e-9
 _FEWEST = 2  # batch norm does not train on a single example
 _GB = 1e9
 
@@ -93,7 +94,7 @@ def _largest_batch(
     def fits(examples: int) -> bool:
         share = (examples - _FEWEST) / (2 * batch - _FEWEST)
         held = np.maximum(few + share * (many - few), 0.0)
-        return bool(held.sum(axis=1).max() <= memory)
+        return bool(held.sum(axis=1).max() <= memory * _ROUNDING)
 
     return largest(fits, batch)
 

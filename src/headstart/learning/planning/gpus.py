@@ -170,7 +170,31 @@ def step_seconds(cost: Cost, batch: int, gpu: Gpu, *, efficiency: float, launch:
         efficiency: e.
         launch: l, seconds.
     """
-    throughput = gpu.single if cost.job.precision == "fp32" else gpu.half
-    flops, moved, times = cost.operations(batch)
+    half = cost.job.precision != "fp32"
+    return roofline(*cost.operations(batch), gpu, half=half, efficiency=efficiency, launch=launch)
+
+
+def roofline(
+    flops: np.ndarray,
+    moved: np.ndarray,
+    times: np.ndarray,
+    gpu: Gpu,
+    *,
+    half: bool,
+    efficiency: float,
+    launch: float,
+) -> float:
+    """Seconds that some operations take, one after the other.
+
+    Args:
+        flops: of each operation, shape (U,).
+        moved: bytes that each reads and writes, shape (U,).
+        times: how often each is done, shape (U,).
+        gpu: what it runs on.
+        half: whether it computes in fp16 or bf16.
+        efficiency: e.
+        launch: l, seconds.
+    """
+    throughput = gpu.half if half else gpu.single
     longer = np.maximum(flops / throughput, moved / gpu.bandwidth) / efficiency
     return float(np.maximum(longer, launch * (moved > 0)) @ times)  # a view launches nothing

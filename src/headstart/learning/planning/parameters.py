@@ -8,8 +8,15 @@ from headstart.learning.configuration import Parameters
 
 Precision = Literal["fp32", "bf16", "fp16", "bf16_mixed", "fp16_mixed"]
 Kind = Literal[
-    *("full", "contrastive", "masked_language", "lora", "qlora", "bitfit"),
-    *("frozen", "inference", "maml"),
+    "full",
+    "contrastive",
+    "masked_language",
+    "lora",
+    "qlora",
+    "bitfit",
+    "frozen",
+    "inference",
+    "maml",
 ]
 OptimizerName = Literal["sgd", "momentum", "adam", "adam8bit"]
 Count = Annotated[int, Field(ge=1)]

@@ -8,6 +8,7 @@ import pandas as pd
 from headstart.learning.fits import IDENTITY, RESULT_COLUMNS
 from headstart.learning.images import ImageStore
 from headstart.learning.leaderboard import deciding_metric, leaderboard, recommend
+from headstart.learning.planning.parameters import GpuParameters
 from headstart.pipelines.collecting import collect
 from headstart.pipelines.evaluation.parameters import EvaluationParameters
 
@@ -64,6 +65,19 @@ def spread_demonstrations(results: pd.DataFrame, validation: pd.DataFrame) -> pd
     return demonstration_spread(results, validation)
 
 
+def compare_plans(
+    plans: pd.DataFrame,
+    results: pd.DataFrame,
+    pretext_scores: pd.DataFrame,
+    gpus: pd.DataFrame,
+    parameters: GpuParameters,
+) -> pd.DataFrame:
+    """What each training was predicted to take, beside what was measured, and where it fits."""
+    from headstart.pipelines.evaluation.plan_section import predicted_and_measured
+
+    return predicted_and_measured(plans, results, pretext_scores, gpus, parameters)
+
+
 def draw_figures(
     target: str,
     board: pd.DataFrame,
@@ -115,6 +129,7 @@ def write_report(
     results: pd.DataFrame,
     gradient_cosines: pd.DataFrame,
     pair_gains: pd.DataFrame,
+    predicted_and_measured: pd.DataFrame,
     parameters: EvaluationParameters,
     configuration: dict[str, Any],
     *of_targets: Any,
@@ -139,6 +154,7 @@ def write_report(
         results: test scores, for the single tasks of tables.
         gradient_cosines: of the tasks of tables, over training.
         pair_gains: which task of a table helps which.
+        predicted_and_measured: memory and time of each training.
         parameters: which metric is shown first, coverage of the intervals.
         configuration: all parameters of the run.
         of_targets: for each target its splits, its images, texts or table, and its counts.
@@ -176,6 +192,7 @@ def write_report(
         results=results,
         cosines=gradient_cosines,
         pair_gains=pair_gains,
+        plans=predicted_and_measured,
         pretext_examples={(e.source, e.task): e.examples for e in pretext_examples},
         environment=describe_environment(configuration),
         metric=parameters.metric,

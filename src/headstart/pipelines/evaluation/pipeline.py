@@ -29,7 +29,7 @@ def create_pipeline(
             test `predictions`, of training `history`, of `maps` and `qualities` of
             representations, of `pretext_scores`, `pretext_history` and `pretext_examples`, of
             `text_pretraining`, of `lora_costs` and `lora_ranks`, of `cosines` of gradients and
-            `pair_gains` of tasks.
+            `pair_gains` of tasks, and of `plans` of the trainings.
     """
     collecting = [
         Node(
@@ -59,6 +59,7 @@ def create_pipeline(
                 ("lora_ranks", "lora_ranks"),
                 ("gradient_cosines", "cosines"),
                 ("pair_gains", "pair_gains"),
+                ("plans", "plans"),
             )
         ),
         Node(
@@ -82,6 +83,19 @@ def create_pipeline(
             inputs=["validation", "leaderboard", "params:evaluation"],
             outputs="recommendations",
             name="recommend",
+            namespace="evaluation",
+        ),
+        Node(
+            nodes.compare_plans,
+            inputs=[
+                "plans",
+                "results",
+                "pretext_scores",
+                "planning.gpus",
+                "params:planning.gpus",
+            ],
+            outputs="predicted_and_measured",
+            name="compare_plans",
             namespace="evaluation",
         ),
         Node(
@@ -132,6 +146,7 @@ def create_pipeline(
             "results",
             "gradient_cosines",
             "pair_gains",
+            "predicted_and_measured",
             "params:evaluation",
             "parameters",
             *(

@@ -41,6 +41,7 @@ from headstart.pipelines.evaluation.lora_section import lora_costs as costs_of_m
 from headstart.pipelines.evaluation.lora_section import lora_ranks as ranks_of_targets
 from headstart.pipelines.evaluation.mistakes_section import mistakes as worst_of
 from headstart.pipelines.evaluation.multi_task_section import multi_task_view
+from headstart.pipelines.evaluation.plan_section import plan_rows
 from headstart.pipelines.evaluation.pretext_section import pretext_sources
 from headstart.pipelines.evaluation.quality_table import quality_table, rank_correlations
 from headstart.pipelines.evaluation.same_labels_section import same_labels
@@ -83,6 +84,7 @@ def render_report(
     results: pd.DataFrame | None = None,
     cosines: pd.DataFrame | None = None,
     pair_gains: pd.DataFrame | None = None,
+    plans: pd.DataFrame | None = None,
     metric: str = "accuracy",
     confidence: float = 0.95,
     mistakes: int = 12,
@@ -120,6 +122,8 @@ def render_report(
         results: the results, for the single tasks of tables.
         cosines: of the tasks' gradients (`headstart.learning.multi_task.conflict`).
         pair_gains: which task helps which (`headstart.learning.multi_task.groupings`).
+        plans: memory and time of each training, predicted and measured
+            (`headstart.pipelines.evaluation.plan_section.COLUMNS`); may be empty.
         metric: the metric that is shown first.
         confidence: coverage of the intervals.
         mistakes: how many mistakes are shown for each target.
@@ -182,6 +186,7 @@ def render_report(
             lora_ranks=ranks_of_targets(
                 nothing if lora_ranks is None else lora_ranks, leaderboard, confidence, plots
             ),
+            plans=plan_rows(nothing if plans is None else plans),
             metrics=list(dict.fromkeys(leaderboard["metric"])),
             metric=metric,
             counts=list(dict.fromkeys(name for t in targets for name in t["summary"])),
