@@ -37,7 +37,8 @@ from headstart.learning.meta_learning.problems import CLASSIFICATION
 from headstart.learning.networks import NETWORKS
 from headstart.learning.peak_memory import PeakMemory
 from headstart.learning.planning.extrapolation import Cost, measure_cost
-from headstart.learning.planning.gpus import Gpu, step_seconds
+from headstart.learning.planning.gpu_catalogue import Gpu
+from headstart.learning.planning.gpus import step_seconds
 from headstart.learning.planning.parameters import PlannedMethod, PlannedModel
 from headstart.learning.planning.steps import Job
 from headstart.learning.pretext.contrastive import info_nce

@@ -54,7 +54,9 @@ def measured(task: str, parameters: PretrainingParameters) -> float:
     step()
     state = [t for s in optimizer.state.values() for t in s.values()]
     held = [*model.parameters(), *model.buffers(), *batch.values(), *state]
-    there = sum({t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in held}.values())
+    there = sum(
+        {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in held}.values()
+    )
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         step()
     events = [

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from headstart.experiment.tracks import network_of
 from headstart.learning.fits import IDENTITY
 from headstart.learning.planning.parameters import GpuParameters
 from headstart.pipelines.evaluation.table_rows import records
-from headstart.pipelines.fine_tuning.checks import network_of
 
 COLUMNS = {
     **{"training": "str", "track": "str", "target": "str", "network": "str", "method": "str"},
@@ -47,7 +47,7 @@ def predicted_and_measured(
         seconds are those of a step on the fastest and the slowest of `gpus`, missing where the plan
         is a formula.
     """
-    from headstart.learning.planning.gpus import gpus_of, roofline
+    from headstart.learning.planning.gpu_catalogue import gpus_of, roofline
 
     tried = gpus_of(gpus, parameters.names)
     measured = _measured(results, pretext_scores)

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 from kedro.pipeline import Node
 
+from headstart.experiment.tracks import network_of
 from headstart.learning.configuration import ComputeParameters
 from headstart.learning.planning.parameters import CheckParameters, Kind
 from headstart.learning.pretext.parameters import NetworkParameters
@@ -26,15 +27,6 @@ _KINDS: dict[str, Kind] = {
     "lora": "lora",
     "bitfit": "bitfit",
 }
-
-
-def network_of(encoder: str) -> str:
-    """Which network an encoder of images is: that of the pretext tasks, or of `imagenet`.
-
-    Args:
-        encoder: its name, for instance `rotation` or `imagenet_untrained`.
-    """
-    return "imagenet" if encoder.startswith("imagenet") else "pretext"
 
 
 def image_plan(method: str, encoder: str) -> str:
