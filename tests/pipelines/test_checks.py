@@ -134,7 +134,7 @@ def check(configuration, everything):
         "text_fine_tuning": TextFineTuningParameters,
         "text_pretraining": TextPretrainingTasks,
     }
-    bert = {"model_type": "bert", "hidden_size": 32, "num_hidden_layers": 2, "vocab_size": 300}
+    bert = {"model_type": "bert", "hidden_size": 32, "num_hidden_layers": 2, "vocab_size": 30_000}
     llama = {**bert, "model_type": "llama", "num_attention_heads": 4, "intermediate_size": 64}
     models = {
         "pretrained.minilm.configuration": {
@@ -192,7 +192,7 @@ def test_a_training_that_does_not_fit_is_refused_with_advice(check):
     with pytest.raises(HeadstartError, match=r"a batch of \d+ would fit; .*linear_probe \("):
         call("fine_tuning_fine_tune_pretext", {"cpu": 10**8})
     with pytest.raises(HeadstartError, match=r"fine_tune: .*lora \(.*bitfit \("):
-        call("fine_tuning_text_fine_tune", {"cpu": 10**7 // 2})
+        call("fine_tuning_text_fine_tune", {"cpu": 2 * 10**7})
     with pytest.raises(HeadstartError, match=r"separate on weather: .*a batch_size of \d+ would"):
         call("multi_task_weather_separate", {"cpu": 10**6})
 
