@@ -26,3 +26,21 @@ class ExperimentHooks:
             if name.startswith("params:")
         }
         refuse_unknown(parameters, read | STAGES | Experiment.parameters())
+
+
+class ConfigurationHooks:
+    """Puts the configuration alone beside each language model of the catalog.
+
+    Before a model is loaded it is asked whether training it would fit, and what is asked must be
+    the model that the catalog names, whatever entry the user has put in its place.
+    """
+
+    @hook_impl
+    def after_catalog_created(self, catalog: Any, conf_catalog: dict[str, Any]) -> None:
+        """`pretrained.minilm.configuration` beside `pretrained.minilm`, and so on."""
+        from headstart.datasets import ConfigurationDataset
+        from headstart.datasets.configuration import SUFFIX
+        from headstart.experiment import language_models
+
+        for name in language_models(conf_catalog):
+            catalog[name + SUFFIX] = ConfigurationDataset(catalog.get(name))

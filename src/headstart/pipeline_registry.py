@@ -22,6 +22,7 @@ from headstart.pipelines import (
     probing,
     representation,
 )
+from headstart.pipelines.checking import PLANS
 
 _experiment: Experiment | None = None
 
@@ -236,6 +237,7 @@ def register_pipelines() -> dict[str, Pipeline]:
                 "few_shot_curves": ["meta_learning.curves"],
                 "sinusoid_examples": ["meta_learning.examples"],
                 "few_shot_trainings": ["meta_learning.trainings"],
+                "plans": sorted(name for name in written if name.startswith(PLANS)),
             }.items()
         },
     ) + _sum(prediction.create_hand_over_pipeline(t, list(encoders[t].values())) for t in targets)

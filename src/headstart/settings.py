@@ -2,7 +2,7 @@
 
 import warnings
 
-from headstart.hooks import ExperimentHooks
+from headstart.hooks import ConfigurationHooks, ExperimentHooks
 
 # Said at every run; nothing that a user could act on.
 for message in (
@@ -11,7 +11,7 @@ for message in (
 ):
     warnings.filterwarnings("ignore", message=message)
 
-HOOKS = (ExperimentHooks(),)
+HOOKS = (ExperimentHooks(), ConfigurationHooks())
 CONFIG_LOADER_ARGS = {
     "base_env": "base",
     "default_run_env": "local",

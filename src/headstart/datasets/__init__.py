@@ -9,6 +9,8 @@ from typing import Any
 _MODULES = {
     "CSVDataset": "files",
     "CheckpointsDataset": "checkpoints",
+    "ConfigurationDataset": "configuration",
+    "DeviceMemoryDataset": "device_memory",
     "EncoderDataset": "encoder",
     "FeaturesDataset": "features",
     "FittedModelDataset": "fitted_model",

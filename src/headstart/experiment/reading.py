@@ -99,6 +99,19 @@ def _is_of(types: Collection[str], name: str, catalog: dict[str, Any]) -> bool:
     return False
 
 
+def language_models(catalog: dict[str, Any]) -> list[str]:
+    """Names of the catalog's language models, of entries that stand for one model each.
+
+    Args:
+        catalog: its configuration.
+    """
+    return [
+        name
+        for name in catalog
+        if "{" not in name and _is_of(["LanguageModelDataset"], name, catalog)
+    ]
+
+
 def _refuse_wrong_sources(experiment: Experiment, catalog: dict[str, Any]) -> None:
     for task, source in experiment.pretext_sources.items():
         where = f"pretraining.sources.{task}"

@@ -135,3 +135,12 @@ def probes_of(methods: Collection[str]) -> list[str]:
         methods: names of methods.
     """
     return [m for m in ("linear_probe", "nearest_neighbors") if m in methods]
+
+
+def network_of(encoder: str) -> str:
+    """Which network an encoder of images is: that of the pretext tasks, or of `imagenet`.
+
+    Args:
+        encoder: its name, for instance `rotation` or `imagenet_untrained`.
+    """
+    return "imagenet" if encoder.startswith("imagenet") else "pretext"

@@ -30,7 +30,7 @@ def create_pipeline(
             representations, of `pretext_scores`, `pretext_history` and `pretext_examples`, of
             `text_pretraining`, of `lora_costs` and `lora_ranks`, of `cosines` of gradients and
             `pair_gains` of tasks, of `few_shot_curves`, `sinusoid_examples` and
-            `few_shot_trainings`.
+            `few_shot_trainings`, and of `plans` of the trainings.
     """
     collecting = [
         Node(
@@ -63,6 +63,7 @@ def create_pipeline(
                 ("few_shot_curves", "few_shot_curves"),
                 ("sinusoid_examples", "sinusoid_examples"),
                 ("few_shot_trainings", "few_shot_trainings"),
+                ("plans", "plans"),
             )
         ),
         Node(
@@ -86,6 +87,19 @@ def create_pipeline(
             inputs=["validation", "leaderboard", "params:evaluation"],
             outputs="recommendations",
             name="recommend",
+            namespace="evaluation",
+        ),
+        Node(
+            nodes.compare_plans,
+            inputs=[
+                "plans",
+                "results",
+                "pretext_scores",
+                "planning.gpus",
+                "params:planning.gpus",
+            ],
+            outputs="predicted_and_measured",
+            name="compare_plans",
             namespace="evaluation",
         ),
         Node(
@@ -139,6 +153,7 @@ def create_pipeline(
             "few_shot_curves",
             "sinusoid_examples",
             "few_shot_trainings",
+            "predicted_and_measured",
             "params:evaluation",
             "parameters",
             *(

@@ -43,6 +43,7 @@ from headstart.pipelines.evaluation.lora_section import lora_costs as costs_of_m
 from headstart.pipelines.evaluation.lora_section import lora_ranks as ranks_of_targets
 from headstart.pipelines.evaluation.mistakes_section import mistakes as worst_of
 from headstart.pipelines.evaluation.multi_task_section import multi_task_view
+from headstart.pipelines.evaluation.plan_section import plan_rows
 from headstart.pipelines.evaluation.pretext_section import pretext_sources
 from headstart.pipelines.evaluation.quality_table import quality_table, rank_correlations
 from headstart.pipelines.evaluation.same_labels_section import same_labels
@@ -90,6 +91,7 @@ def render_report(
     few_shot_curves: pd.DataFrame | None = None,
     sinusoid_examples: pd.DataFrame | None = None,
     few_shot_trainings: pd.DataFrame | None = None,
+    plans: pd.DataFrame | None = None,
     metric: str = "accuracy",
     metric_of: Mapping[str, str] | None = None,
     confidence: float = 0.95,
@@ -132,6 +134,8 @@ def render_report(
             two (their columns are in `headstart.pipelines.evaluation.few_shot_section`).
         sinusoid_examples: predictions of some sinusoids before and after some steps.
         few_shot_trainings: how the methods of few-shot tasks were meta-trained.
+        plans: memory and time of each training, predicted and measured
+            (`headstart.pipelines.evaluation.plan_section.COLUMNS`); may be empty.
         metric: the metric that is shown first.
         metric_of: target -> the metric that is shown first there.
         confidence: coverage of the intervals.
@@ -219,6 +223,7 @@ def render_report(
                 confidence,
                 plots,
             ),
+            plans=plan_rows(nothing if plans is None else plans),
             counts=list(dict.fromkeys(name for t in targets for name in t["summary"])),
             confidence=confidence,
             not_transferred=wording.listed(_features_of_nothing(leaderboard)),

@@ -32,6 +32,7 @@ def adapt(
     seeds: TextSeedParameters,
     parameters: TextAdaptationParameters,
     compute: ComputeParameters,
+    plan: pd.DataFrame,
     features: Any = None,
     lora: LoraParameters | None = None,
 ) -> Tables:
@@ -49,6 +50,7 @@ def adapt(
         seeds: how many of the draws are used.
         parameters: of the training.
         compute: of the machine.
+        plan: what a step was predicted to take, which fits (`headstart.pipelines.checking`).
         features: `headstart.learning.encoders.Features` of the same model, frozen; None: none.
         lora: of the adapters, where there are any.
 
@@ -60,7 +62,7 @@ def adapt(
     from headstart.learning.parallel_fits import run_fits
     from headstart.learning.text.adaptation import run_text_job
 
-    plan = _plan(
+    shared = _plan(
         representation, texts, splits, model, checkpoints, parameters, compute, features, lora
     )
     labels, test = classes_and_test(splits, len(texts))
@@ -74,7 +76,7 @@ def adapt(
         representation=representation,
         method=method,
     )
-    fits = run_fits(run_text_job, plan, jobs, compute=compute, description=f"{method} {target}")
+    fits = run_fits(run_text_job, shared, jobs, compute=compute, description=f"{method} {target}")
     done = ((fit, job.validation, test) for fit, job in zip(fits, jobs, strict=True))
     return tables_of(done, labels)
 
@@ -90,6 +92,7 @@ def try_ranks(
     checkpoints: Any,
     parameters: TextFineTuningParameters,
     compute: ComputeParameters,
+    plan: pd.DataFrame,
 ) -> pd.DataFrame:
     """Adapt a language model by LoRA with several ranks, all else being the same.
 
@@ -104,6 +107,7 @@ def try_ranks(
         checkpoints: where trainings are kept.
         parameters: of the stage; its `ranks`, at `rank_shots`.
         compute: of the machine.
+        plan: what a step was predicted to take, which fits (`headstart.pipelines.checking`).
 
     Returns:
         Test scores (`headstart.learning.text.lora_ranks.RANK_COLUMNS`).
@@ -124,7 +128,7 @@ def try_ranks(
             f"labels per class; it has {there}. Take one of these, or add it to "
             f"draws.shots_of.{target}."
         )
-    plan = _plan(
+    shared = _plan(
         *(representation, texts, splits, model, checkpoints, parameters.lora, compute, features),
         lora=parameters.adapters,
     )
@@ -140,7 +144,7 @@ def try_ranks(
         method="lora",
     )
     jobs = [RankJob(rank, job) for rank in parameters.ranks for job in own]
-    fits = run_fits(run_rank_job, plan, jobs, compute=compute, description=f"ranks {target}")
+    fits = run_fits(run_rank_job, shared, jobs, compute=compute, description=f"ranks {target}")
     return rank_table(zip(jobs, fits, strict=True), labels)
 
 

@@ -24,6 +24,7 @@ def fit_method(
     checkpoints: Any,
     parameters: MultiTaskParameters,
     compute: ComputeParameters,
+    plan: pd.DataFrame,
 ) -> Tables:
     """Learn the tasks of a table by one method.
 
@@ -37,6 +38,7 @@ def fit_method(
         checkpoints: where fits are kept.
         parameters: of the stage.
         compute: of the machine.
+        plan: what a step was predicted to take, which fits (`headstart.pipelines.checking`).
 
     Returns:
         Scores, of the target and of each task in it (`<target>.<task>`); predictions of the test
@@ -54,7 +56,7 @@ def fit_method(
 
     data = tasks_of(target, table, columns)
     test = splits.loc[splits["split"] == "test", "row"].to_numpy()
-    plan = TaskFitPlan(
+    shared = TaskFitPlan(
         data=data,
         parameters=parameters.learning,
         compute=compute.model_copy(update={"progress": False}),
@@ -72,7 +74,7 @@ def fit_method(
         method=method,
     )
     tables = []
-    fits = run_fits(run_task_job, plan, jobs, compute=compute, description=f"{method} {target}")
+    fits = run_fits(run_task_job, shared, jobs, compute=compute, description=f"{method} {target}")
     for fit, job in zip(fits, jobs, strict=True):
         history = history_table(fit)
         tables.append(
@@ -96,6 +98,7 @@ def measure_pair_gains(
     draws: pd.DataFrame,
     parameters: MultiTaskParameters,
     compute: ComputeParameters,
+    plan: pd.DataFrame,
 ) -> pd.DataFrame:
     """Learn every pair of tasks together, with few rows, and each task alone.
 
@@ -106,6 +109,7 @@ def measure_pair_gains(
         draws: rows to learn from and to measure on.
         parameters: of the stage.
         compute: of the machine.
+        plan: what a step was predicted to take, which fits (`headstart.pipelines.checking`).
 
     Returns:
         Columns target, shots, seed and `headstart.learning.multi_task.groupings.GAIN_COLUMNS`; no
