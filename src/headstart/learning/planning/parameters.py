@@ -37,6 +37,7 @@ class PlannedModel(Parameters):
         image_size: pixels a side of the images.
         channels: of them; all but conv4 take 3.
         filters: of each convolution of conv4.
+        downsampling: how each of them halves the side, "pool" or "stride".
         tokens: of each text.
         classes: of the classification layer.
     """
@@ -49,6 +50,7 @@ class PlannedModel(Parameters):
     image_size: int = Field(default=224, ge=1)
     channels: Literal[1, 3] = 3
     filters: Count = 64
+    downsampling: Literal["pool", "stride"] = "pool"
     tokens: int = Field(default=128, ge=2)
     classes: int = Field(default=2, ge=1)
 

@@ -17,6 +17,7 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from headstart.errors import HeadstartError
+from headstart.learning.meta_learning.task_network import Normalization, TaskNetwork
 from headstart.learning.planning.four_bit import quantize
 from headstart.learning.planning.maml_step import maml_loss
 from headstart.learning.planning.models import (
@@ -180,8 +181,8 @@ def refuse_mismatch(job: Job) -> None:
         raise HeadstartError(
             f"planning: {kind} is planned for models of images, not for transformers."
         )
-    if job.model.network == CONV4 and kind != "maml":
-        raise HeadstartError(f"planning: {CONV4} is planned for maml, not for {kind}.")
+    if job.model.network == CONV4 and kind not in ("maml", "full"):
+        raise HeadstartError(f"planning: {CONV4} is planned for maml and full, not for {kind}.")
     if kind == "masked_language" and job.model.causal:
         raise HeadstartError("planning: masked_language is planned for encoders (causal: false).")
     if kind in _TRANSFORMERS_ONLY and not text:
@@ -224,6 +225,9 @@ class WholeModel(nn.Module):
     def features(self, inputs: torch.Tensor) -> torch.Tensor:
         """What the head reads: of texts the mean of the states."""
         if not self.text:
+            if isinstance(self.body, TaskNetwork):  # one task, one copy of the weights
+                outputs, _ = self.body(self.body.stacked(1), inputs[None], Normalization())
+                return outputs[0]
             features: torch.Tensor = self.body(inputs)
             return features
         body = self.body.get_decoder() if self.causal else self.body

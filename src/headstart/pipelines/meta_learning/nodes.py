@@ -69,6 +69,7 @@ def fit_classes(
     images: ImageStore,
     examples: pd.DataFrame,
     checked: dict[str, Any],
+    plan: pd.DataFrame,
     checkpoints: Any,
     parameters: MetaLearningParameters,
     ingestion: FewShotIngestionParameters,
@@ -82,6 +83,7 @@ def fit_classes(
         images: of the family.
         examples: those of them that can be used: columns row, class and split.
         checked: what the episodes are made of.
+        plan: what a step was predicted to take, which fits (`headstart.pipelines.checking`).
         checkpoints: where fits are kept.
         parameters: of the stage.
         ingestion: how the images were made, for whoever brings new ones.
@@ -95,7 +97,7 @@ def fit_classes(
 
     block = parameters.classes.for_family(family)
     rows = examples["row"].to_numpy()
-    plan = MetaFitPlan(
+    fits = MetaFitPlan(
         method=method,
         parameters=getattr(block.methods, method),
         network=block.network,
@@ -114,7 +116,7 @@ def fit_classes(
         made_of=[images.index["digest"].tolist(), rows, *_classes_of(examples)],
     )
     target = f"{family}.{block.ways}_way"
-    return _fit(plan, target, "conv4", block.shots, block.seeds, compute)
+    return _fit(fits, target, "conv4", block.shots, block.seeds, compute)
 
 
 def fit_centroids(
@@ -165,6 +167,7 @@ def fit_centroids(
 def fit_sinusoids(
     method: str,
     checked: dict[str, Any],
+    plan: pd.DataFrame,
     checkpoints: Any,
     parameters: MetaLearningParameters,
     compute: ComputeParameters,
@@ -174,6 +177,7 @@ def fit_sinusoids(
     Args:
         method: a key of `headstart.learning.meta_learning.registry.METHODS`.
         checked: what the episodes are made of.
+        plan: what a step was predicted to take, which fits (`headstart.pipelines.checking`).
         checkpoints: where fits are kept.
         parameters: of the stage.
         compute: of the machine.
@@ -185,7 +189,7 @@ def fit_sinusoids(
     from headstart.learning.meta_learning.tasks import SinusoidTasks
 
     block = parameters.sinusoids
-    plan = MetaFitPlan(
+    fits = MetaFitPlan(
         method=method,
         parameters=getattr(block.methods, method),
         network=block.network,
@@ -198,7 +202,7 @@ def fit_sinusoids(
         checkpoints=checkpoints.at(method),
         made_of=[block.amplitude, block.phase, block.x, block.queries],
     )
-    return _fit(plan, SINUSOIDS, "dense", block.shots, block.seeds, compute)
+    return _fit(fits, SINUSOIDS, "dense", block.shots, block.seeds, compute)
 
 
 def encode_pixels(ingestion: FewShotIngestionParameters) -> Any:

@@ -7,6 +7,7 @@ from kedro.pipeline import Node, Pipeline
 from headstart.experiment.tracks import SINUSOIDS
 from headstart.pipelines.binding import bind
 from headstart.pipelines.meta_learning import nodes
+from headstart.pipelines.meta_learning.checks import create_check, plan_name
 
 
 def create_check_pipeline(families: Sequence[str]) -> Pipeline:
@@ -51,6 +52,7 @@ def create_classes_pipeline(
     for method in methods:
         if method == "nearest_centroid":
             continue
+        stage.append(create_check(family, method))
         stage.append(
             Node(
                 bind(nodes.fit_classes, family=family, method=method),
@@ -58,6 +60,7 @@ def create_classes_pipeline(
                     images,
                     examples,
                     checked,
+                    plan_name(family, method),
                     f"{here}.checkpoints",
                     "params:meta_learning",
                     "params:few_shot_ingestion",
@@ -122,10 +125,12 @@ def create_sinusoids_pipeline(methods: Sequence[str], shots: Sequence[int]) -> P
     ]
     for method in methods:
         stage += [
+            create_check(SINUSOIDS, method),
             Node(
                 bind(nodes.fit_sinusoids, method=method),
                 inputs=[
                     f"{here}.episodes",
+                    plan_name(SINUSOIDS, method),
                     f"{here}.checkpoints",
                     "params:meta_learning",
                     "params:compute",
