@@ -36,7 +36,7 @@ def _run(force: bool, **options: Any) -> Any:
             raise
         click.secho(f"Error: {message}", fg="red", err=True)
         sys.exit(1)
-    for name in ("report", "prediction.table"):
+    for name in ("report", "prediction.table", "adaptation.table", "adaptation.numbers"):
         if name in result:
             path = Path(str(result[name]._filepath))
             click.echo(f"{name.partition('.')[0].capitalize()}: {os.path.relpath(path)}")
