@@ -201,12 +201,21 @@ def planned_iterations(
     return iterations
 
 
+def files_of(chosen: argparse.Namespace) -> Path:
+    """The folder of what a training needs to go on."""
+    name = Setting(chosen.method, chosen.ways, chosen.shots).name
+    budget = (
+        f"{chosen.iterations}_iterations" if chosen.iterations else f"{chosen.minutes:g}_minutes"
+    )
+    return chosen.csv.with_suffix(".files") / f"{name}_{budget}_seed_{chosen.seed}"
+
+
 def train_and_score(chosen: argparse.Namespace) -> dict[str, Any]:
     """One row of the table."""
     setting = Setting(chosen.method, chosen.ways, chosen.shots)
     compute = ComputeParameters(device=chosen.device, progress=chosen.progress)
     folder = chosen.csv.with_suffix(".files")
-    here = folder / f"{setting.name}_{chosen.minutes:g}_minutes_seed_{chosen.seed}"
+    here = files_of(chosen)
     pool, splits = read_drawings(chosen.data, folder, compute)
     family, test = setting.families(pool, splits)
     iterations, seconds, processor = 0, 0.0, 0.0
@@ -233,7 +242,6 @@ def train_and_score(chosen: argparse.Namespace) -> dict[str, Any]:
         # Of a training that was resumed this process saw a part alone.
         share = (seconds - result.seconds_before) / seconds
         processor = (time.process_time() - started) / share if share else float("nan")
-        CheckpointFolder(here).clear()
     row: dict[str, Any] = {
         "method": setting.method,
         "ways": setting.ways,
@@ -323,6 +331,7 @@ def main() -> None:
         torch.set_num_threads(1)
         row = train_and_score(chosen)
         append(row, chosen.csv)
+        CheckpointFolder(files_of(chosen)).clear()
         print(json.dumps(row), flush=True)
     else:
         print(as_markdown(pd.read_csv(chosen.csv)))

@@ -19,7 +19,7 @@ import torch
 from headstart.errors import HeadstartError
 from headstart.learning.meta_learning.meta_learner import MetaLearner, copied
 from headstart.learning.meta_learning.problems import CLASSIFICATION
-from headstart.learning.meta_learning.registry import METRIC_METHODS
+from headstart.learning.meta_learning.registry import METHODS, METRIC_METHODS
 from headstart.learning.meta_learning.task_network import Normalization
 
 FixedReading = Literal["support", "running"]
@@ -107,11 +107,12 @@ def refuse_other_ways(learner: MetaLearner, classes: Sequence[str]) -> None:
     """
     if learner.problem != CLASSIFICATION.name or learner.outputs in (0, len(classes)):
         return
+    any_number = sorted(name for name in METRIC_METHODS if METHODS[name].meta_trained)
     raise HeadstartError(
         f"'{learner.method}' was meta-trained on tasks of {learner.outputs} classes, and its last "
         f"layer has as many; yours has {len(classes)} ({', '.join(classes)}). Meta-train it with "
         f"{len(classes)} ways, give {learner.outputs} classes, or choose a method that takes any "
-        f"number of classes: {', '.join(sorted(METRIC_METHODS))}."
+        f"number of classes: {', '.join(any_number)}."
     )
 
 
