@@ -14,6 +14,7 @@ from headstart.learning.class_splits import split_classes
 from headstart.learning.configuration import ComputeParameters
 from headstart.pipelines.ingestion.few_shot_nodes import decode_family, screen_family, split_family
 from headstart.pipelines.ingestion.parameters import FewShotIngestionParameters
+from headstart.pipelines.meta_learning.parameters import MetaLearningParameters
 from headstart.settings import CONFIG_LOADER_ARGS
 
 ROOT = Path(__file__).parent.parent
@@ -63,8 +64,7 @@ def test_the_drawings_are_read_as_published(
 
 
 def test_step_sizes_and_meta_batches(configuration: Any) -> None:
-    parameters = pytest.importorskip("headstart.pipelines.meta_learning.parameters")
-    block = parameters.MetaLearningParameters(**configuration["parameters"]["meta_learning"])
+    block = MetaLearningParameters(**configuration["parameters"]["meta_learning"])
     assert block.episodes == 600
     for family, ways, steps, step_size, tasks in (
         ("omniglot", 5, 1, 0.4, 32),
