@@ -12,6 +12,7 @@ from headstart.learning.configuration import ComputeParameters
 from headstart.learning.planning.parameters import PlanningParameters
 from headstart.learning.pretext.parameters import PretrainingParameters
 from headstart.learning.text.pretraining_parameters import TextPretrainingTasks
+from headstart.pipelines.adaptation.parameters import TaskAdaptationParameters
 from headstart.pipelines.evaluation.parameters import EvaluationParameters
 from headstart.pipelines.fine_tuning.parameters import FineTuningParameters
 from headstart.pipelines.fine_tuning.text_parameters import TextFineTuningParameters
@@ -32,6 +33,7 @@ from headstart.settings import CONFIG_LOADER_ARGS
 
 CONF = Path(__file__).parent.parent / "conf"
 BLOCKS = {
+    "adaptation": TaskAdaptationParameters,
     "compute": ComputeParameters,
     "draws": DrawParameters,
     "evaluation": EvaluationParameters,

@@ -36,7 +36,9 @@ def _run(force: bool, **options: Any) -> Any:
             raise
         click.secho(f"Error: {message}", fg="red", err=True)
         sys.exit(1)
-    for name in ("report", "prediction.table", "prediction.text_table", "prediction.row_table"):
+    tables = ("table", "text_table", "row_table")
+    predicted = [f"prediction.{name}" for name in tables]
+    for name in ("report", *predicted, "adaptation.table", "adaptation.numbers"):
         if name in result:
             path = Path(str(result[name]._filepath))
             click.echo(f"{name.partition('.')[0].capitalize()}: {os.path.relpath(path)}")

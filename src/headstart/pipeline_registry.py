@@ -9,6 +9,7 @@ from kedro.pipeline import Pipeline
 
 from headstart.experiment import Experiment, base_configuration, probes_of, read_experiment
 from headstart.pipelines import (
+    adaptation,
     collecting,
     evaluation,
     fine_tuning,
@@ -252,6 +253,8 @@ def register_pipelines() -> dict[str, Pipeline]:
         "prediction": prediction.create_pipeline(),
         "text_prediction": prediction.create_text_pipeline(),
         "table_prediction": prediction.create_table_pipeline(),
+        "adaptation": adaptation.create_pipeline(),
+        "regression_adaptation": adaptation.create_regression_pipeline(),
         "__default__": _sum(stages.values()),
     }
 

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any
 
 _MODULES = {
+    "AdaptedLearnerDataset": "adapted_learner",
     "CSVDataset": "files",
     "CheckpointsDataset": "checkpoints",
     "ConfigurationDataset": "configuration",

@@ -22,6 +22,14 @@ from headstart.learning.meta_learning.task_network import Reading
 NetworkParameters = Conv4Parameters | SinusoidNetworkParameters
 
 
+def copied(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Tensors of their own, on the CPU."""
+    return {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, tensor in tensors.items()
+    }
+
+
 @dataclass(frozen=True)
 class MetaLearner:
     """A meta-trained method, ready for new tasks.
@@ -85,10 +93,7 @@ class MetaLearner:
             classes=len(method.classes) if isinstance(method, PooledPretraining) else 0,
             inner_steps=getattr(parameters, "steps", 0),
             reading=reading,
-            weights={
-                key: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
-                for key, tensor in method.state_dict().items()
-            },
+            weights=copied(method.state_dict()),
         )
 
     def build(self) -> Method:
