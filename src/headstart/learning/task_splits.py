@@ -67,7 +67,9 @@ def split_tasks(
     test = pd.Series(False, index=table.index)
     for _, group in table.assign(key=keys).groupby("task_index"):
         order = _interleaved(group.sort_values("key"))
-        test[order.index[: min(max(1, round_half_up(test_share * len(order))), len(order) - 2)]] = True
+        test[order.index[: min(max(1, round_half_up(test_share * len(order))), len(order) - 2)]] = (
+            True
+        )
     return table.assign(split=test.map({True: "test", False: "development"}).astype("str"))
 
 
