@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -85,3 +86,16 @@ def test_a_run_that_fails_leaves_no_lock(data: Path) -> None:
     for _ in range(2):
         with pytest.raises(KeyError), only_run(wait=False):
             raise KeyError
+
+
+def test_a_run_of_the_project_locks_its_data_folder(kedro: Any, project: Path) -> None:
+    first = other_run(project / "data/test")
+    done = kedro(project, "run", "--env", "test", "--pipelines", "ingestion")
+    assert done.returncode == 1
+    said = done.stdout + done.stderr
+    assert f"process {first.pid} on " in said
+    assert "Traceback" not in said
+    assert not list(project.glob("data/test/*_*"))
+    explained = kedro(project, "run", "--env", "test", "--explain")
+    assert explained.returncode == 0  # it writes nothing
+    first.communicate("\n")
