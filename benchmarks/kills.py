@@ -92,10 +92,11 @@ def disturb(number: int, project: Path, undisturbed: Path, seconds: float) -> di
     rng = random.Random(number)
     workers = bool(number % 2)
     while True:
-        moment = rng.uniform(0, seconds)
+        moment, started = rng.uniform(0, seconds), time.monotonic()
         node = kill(project, moment, workers=workers)
         if node is not None:
             break
+        seconds = min(seconds, time.monotonic() - started)  # the machine is less busy now
     restart = finish(project)
     left = [*project.glob("data/**/*.partial"), *project.glob("data/**/*.old")]
     return {
