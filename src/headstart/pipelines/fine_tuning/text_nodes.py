@@ -1,5 +1,6 @@
 """Nodes of the fine-tuning stage for texts: fits, what LoRA saves, and what its rank does."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
@@ -20,8 +21,23 @@ from headstart.pipelines.fine_tuning.text_parameters import (
 Tables = tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]
 
 
+def add_adapters(network: Any, lora: LoraParameters, seed: int) -> Any:
+    """What `lora` trains of a network (`headstart.learning.text.lora.add_lora`)."""
+    from headstart.learning.text.lora import add_lora
+
+    return add_lora(network, lora, seed)
+
+
+def free_biases(network: Any, lora: None, seed: int) -> Any:
+    """What `bitfit` trains of a network (`headstart.learning.text.bitfit.train_biases`)."""
+    from headstart.learning.text.bitfit import train_biases
+
+    return train_biases(network)
+
+
 def adapt(
     method: str,
+    change: Callable[[Any, Any, int], Any] | None,
     representation: str,
     target: str,
     texts: pd.DataFrame,
@@ -39,7 +55,9 @@ def adapt(
     """Adapt a pretrained language model to a target.
 
     Args:
-        method: a key of `headstart.learning.text.adaptation.ADAPTATIONS`.
+        method: its name.
+        change: from the network to what the method trains of it; None: all of it. The pipeline
+            gives it, so that an edit of one method does not concern the others.
         representation: name of what it starts from.
         target: name of the target.
         texts: of the target.
@@ -63,7 +81,9 @@ def adapt(
     from headstart.learning.text.adaptation import run_text_job
 
     shared = _plan(
-        representation, texts, splits, model, checkpoints, parameters, compute, features, lora
+        *(representation, texts, splits, model, checkpoints, parameters, compute, features),
+        lora=lora,
+        change=change,
     )
     labels, test = classes_and_test(splits, len(texts))
     jobs = fit_jobs(
@@ -131,6 +151,7 @@ def try_ranks(
     shared = _plan(
         *(representation, texts, splits, model, checkpoints, parameters.lora, compute, features),
         lora=parameters.adapters,
+        change=add_adapters,
     )
     labels, test = classes_and_test(splits, len(texts))
     own = fit_jobs(
@@ -182,7 +203,9 @@ def _plan(
     parameters: TextAdaptationParameters,
     compute: ComputeParameters,
     features: Any,
+    *,
     lora: LoraParameters | None,
+    change: Callable[[Any, Any, int], Any] | None,
 ) -> Any:
     """What all fits of one method on one target share."""
     from headstart.fingerprint import code_fingerprint
@@ -190,6 +213,7 @@ def _plan(
 
     frozen = None if features is None else features.values
     labels, _ = classes_and_test(splits, len(texts))
+    code = [code_fingerprint(function) for function in (fit_text, change) if function]
     return TextFitPlan(
         model=model,
         name=representation,
@@ -200,6 +224,7 @@ def _plan(
         parameters=parameters,
         lora=lora,
         compute=compute.model_copy(update={"progress": False}),
+        adapt=change,
         checkpoints=checkpoints,
-        made_of=[code_fingerprint(fit_text), texts["digest"].tolist(), frozen],
+        made_of=[code, texts["digest"].tolist(), frozen],
     )

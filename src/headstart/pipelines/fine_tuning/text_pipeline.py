@@ -7,6 +7,9 @@ from headstart.pipelines.checking import plan_of
 from headstart.pipelines.fine_tuning import text_nodes
 from headstart.pipelines.fine_tuning.checks import create_text_check
 
+# Of the methods that do not train all weights: what they train.
+_CHANGES = {"lora": text_nodes.add_adapters, "bitfit": text_nodes.free_biases}
+
 
 def create_text_pipeline(target: str, method: str) -> Pipeline:
     """Adapt the pretrained encoder to a target by one method.
@@ -30,7 +33,13 @@ def create_text_pipeline(target: str, method: str) -> Pipeline:
     return Pipeline(
         [
             Node(
-                bind(text_nodes.adapt, method=method, representation=start, target=target),
+                bind(
+                    text_nodes.adapt,
+                    method=method,
+                    change=_CHANGES.get(method),
+                    representation=start,
+                    target=target,
+                ),
                 inputs={
                     **{part: f"ingestion.{target}.{part}" for part in ("texts", "splits", "draws")},
                     "model": "pretrained.minilm",

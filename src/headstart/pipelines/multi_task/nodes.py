@@ -45,7 +45,7 @@ def fit_method(
         rows; the training histories; and the cosines of the tasks' gradients over training, of a
         method that shares layers.
     """
-    from headstart.fingerprint import code_fingerprint, value_fingerprint
+    from headstart.fingerprint import code_fingerprint
     from headstart.learning.fit_jobs import fit_jobs
     from headstart.learning.fits import history_table
     from headstart.learning.multi_task.conflict import cosine_table
@@ -61,7 +61,11 @@ def fit_method(
         parameters=parameters.learning,
         compute=compute.model_copy(update={"progress": False}),
         checkpoints=checkpoints,
-        made_of=[code_fingerprint(fit_tasks), value_fingerprint(table), columns],
+        made_of=[
+            code_fingerprint(fit_tasks),
+            pd.util.hash_pandas_object(table).to_numpy(),
+            columns,
+        ],
     )
     jobs = fit_jobs(
         draws_of(draws),
