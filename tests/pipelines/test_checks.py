@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import inspect
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +13,7 @@ from kedro.pipeline.node import Node
 
 from headstart.errors import HeadstartError
 from headstart.experiment import read_experiment
-from headstart.fingerprint import _imported_modules
+from headstart.fingerprint import code_units
 from headstart.learning.configuration import ComputeParameters
 from headstart.learning.planning.parameters import CheckParameters
 from headstart.pipelines.checking import NAMESPACE, PLAN_COLUMNS, PLANS
@@ -53,33 +50,17 @@ def everything(configuration) -> Pipeline:
 
 
 def trains(node: Node) -> bool:
-    """Whether the code of a node gets to the training loop, by what its function imports."""
-    return _trains(inspect.unwrap(getattr(node.func, "func", node.func)))
-
-
-@cache
-def _trains(function: Any) -> bool:
-    module = inspect.getmodule(function)
-    assert module is not None
-    tree = ast.parse(inspect.getsource(module))
-    defined = {f.name: f for f in tree.body if isinstance(f, ast.FunctionDef)}
-    waiting, seen, imported = [function.__name__], set(), set()
-    while waiting:
-        name = waiting.pop()
-        if name in seen or name not in defined:
-            continue
-        seen.add(name)
-        for part in ast.walk(defined[name]):
-            if isinstance(part, ast.ImportFrom) and part.module:
-                imported |= {part.module, *(f"{part.module}.{one.name}" for one in part.names)}
-            elif isinstance(part, ast.Name):
-                waiting.append(part.id)
-    own = [name for name in imported if name.startswith("headstart.")]
-    return any("headstart.learning.training" in _imported_modules(name) for name in own)
+    """Whether the code that a node calls gets to the training loop."""
+    return "headstart.learning.training.train" in code_units(node.func)
 
 
 def test_every_node_that_trains_has_a_plan_among_its_inputs(everything):
-    training = [node for node in everything.nodes if node.namespace != NAMESPACE and trains(node)]
+    # Centroids share the code of what is meta-trained, and are not.
+    training = [
+        node
+        for node in everything.nodes
+        if node.namespace != NAMESPACE and "centroid" not in node.name and trains(node)
+    ]
     names = {node.name.split(".")[-1] for node in training}
     assert {"pretrain", "post_train", "fine_tune", "from_scratch", "lora", "bitfit"} <= names
     assert {"ranks", "fit", "pair_gains", *AFTER_A_CHECK} <= names
@@ -121,13 +102,19 @@ def check(configuration, everything):
     from headstart.learning.text.pretraining_parameters import TextPretrainingTasks
     from headstart.pipelines.fine_tuning.parameters import FineTuningParameters
     from headstart.pipelines.fine_tuning.text_parameters import TextFineTuningParameters
-    from headstart.pipelines.ingestion.parameters import IngestionParameters
+    from headstart.pipelines.ingestion.parameters import (
+        FewShotIngestionParameters,
+        IngestionParameters,
+    )
+    from headstart.pipelines.meta_learning.parameters import MetaLearningParameters
     from headstart.pipelines.multi_task.parameters import MultiTaskParameters
     from headstart.pipelines.representation.parameters import RepresentationParameters
 
     blocks = {
+        "few_shot_ingestion": FewShotIngestionParameters,
         "fine_tuning": FineTuningParameters,
         "ingestion": IngestionParameters,
+        "meta_learning": MetaLearningParameters,
         "multi_task": MultiTaskParameters,
         "pretraining": PretrainingParameters,
         "representation": RepresentationParameters,
@@ -176,6 +163,9 @@ def test_every_check_passes_with_plenty_of_memory(check):
             continue
         plan = call(name, PLENTY)
         assert plan.columns.tolist() == PLAN_COLUMNS, name
+        if name.startswith("meta_learning_") and name.endswith("from_scratch"):
+            assert plan.empty  # it is not meta-trained
+            continue
         (row,) = plan.to_dict("records")
         parts = sum(row[part] for part in ("weights", "gradients", "optimizer", "activations"))
         assert parts == pytest.approx(row["peak_bytes"], abs=4), name
@@ -193,6 +183,10 @@ def test_a_training_that_does_not_fit_is_refused_with_advice(check):
         call("fine_tuning_fine_tune_pretext", {"cpu": 10**8})
     with pytest.raises(HeadstartError, match=r"fine_tune: .*lora \(.*bitfit \("):
         call("fine_tuning_text_fine_tune", {"cpu": 2 * 10**7})
+    with pytest.raises(HeadstartError, match=r"maml, glyphs: .*so would \d+ filters \("):
+        call("meta_learning_glyphs_maml", {"cpu": 2 * 10**7})
+    with pytest.raises(HeadstartError, match=r"sinusoids.*maml: a step on \d+ tasks needs"):
+        call("meta_learning_sinusoids_maml", {"cpu": 10**6})
     with pytest.raises(HeadstartError, match=r"separate on weather: .*a batch_size of \d+ would"):
         call("multi_task_weather_separate", {"cpu": 4 * 10**5})
 
