@@ -104,8 +104,9 @@ def test_a_killed_fit_goes_on_and_a_finished_training_is_not_done_again(
     assert whole.learner is not None
     for name, weights in whole.learner.weights.items():
         assert again.learner.weights[name].equal(weights)
-    with pytest.raises(TypeError):  # of other parameters it is not
-        run_meta_job(replace(kept, training_queries=1), JOB)
+    for changes in ({"training_queries": 1}, {"queries": 2}):  # of other parameters it is not
+        with pytest.raises(TypeError):
+            run_meta_job(replace(kept, **changes), JOB)
 
 
 def test_what_is_handed_over_scores_what_the_tables_say() -> None:

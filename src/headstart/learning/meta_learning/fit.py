@@ -120,7 +120,8 @@ def run_meta_job(plan: MetaFitPlan, job: MetaJob) -> MetaFit:
         job: this one.
     """
     signature = make_signature(
-        *(plan.method, plan.parameters, plan.network, plan.test, plan.training_queries),
+        *(plan.method, plan.parameters, plan.network, plan.test),
+        *(plan.tasks.examples(1), plan.queries, plan.training_queries),
         *(job, plan.compute.deciding(), plan.made_of),
     )
     at = f"shots_{job.shots}_seed_{job.seed}"

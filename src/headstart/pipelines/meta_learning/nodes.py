@@ -200,7 +200,7 @@ def fit_sinusoids(
         inputs={},
         compute=compute,
         checkpoints=checkpoints.at(method),
-        made_of=[block.amplitude, block.phase, block.x, block.queries],
+        made_of=[block.amplitude, block.phase, block.x],
     )
     return _fit(fits, SINUSOIDS, "dense", block.shots, block.seeds, compute)
 
