@@ -21,6 +21,7 @@ from headstart.learning.configuration import ComputeParameters
 from headstart.learning.fits import RESULT_COLUMNS
 from headstart.learning.leaderboard import leaderboard, recommend
 from headstart.learning.meta_learning.tables import CURVE_COLUMNS, TRAINING_COLUMNS
+from headstart.learning.planning.parameters import CheckParameters
 from headstart.pipelines.evaluation.nodes import collect_scores
 from headstart.pipelines.ingestion import create_few_shot_pipeline, create_quarantine_pipeline
 from headstart.pipelines.ingestion.parameters import FewShotIngestionParameters
@@ -75,6 +76,7 @@ def run_stages(
     catalog["params:meta_learning"] = MetaLearningParameters(**parameters["meta_learning"])
     catalog["params:representation"] = RepresentationParameters(**parameters["representation"])
     catalog["params:compute"] = compute
+    catalog["params:planning.check"] = CheckParameters(enabled=False)
     try:
         pipeline_registry.use(read_experiment(changed, entries))
         pipelines = pipeline_registry.register_pipelines()
