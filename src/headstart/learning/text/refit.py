@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from headstart.learning.fit_jobs import FitJob
 from headstart.learning.fits import Fit
 from headstart.learning.linear_probe import fit_linear_probe
 from headstart.learning.nearest_neighbors import fit_nearest_neighbors
+from headstart.learning.processes import in_processes
 from headstart.learning.text.adaptation import TextFitPlan, fit_text
 from headstart.learning.text.language_model import LanguageModel, encode
 from headstart.learning.text.lora import merge_lora
@@ -95,7 +97,8 @@ def refit_text(
         lora=lora,
         compute=compute,
     )
-    fit, trained = fit_text(plan, FitJob(identity, train, nobody, test), chosen=chosen)
+    again = partial(fit_text, plan, FitJob(identity, train, nobody, test), chosen=chosen)
+    fit, trained = in_processes(again, compute, f"{method} {identity['target']}")
     network = trained.network.cpu()
     adapter = copy.deepcopy(network) if method == "lora" else None
     merged = merge_lora(network) if method == "lora" else network
