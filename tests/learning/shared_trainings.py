@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import time
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +42,12 @@ Outcome = tuple[pd.DataFrame, dict[str, np.ndarray]]
 """History and weights."""
 
 WORDS = ["red", "blue", "green", "car", "boat", "train", "is", "was", "old", "new", "the", "a"]
-TEXTS = [f"{a} {c} {v}" + " is new" * (i % 3) for i, (a, c, v) in enumerate(
-    (a, c, v) for a in ("the", "a") for c in ("red", "blue", "green") for v in ("car", "boat")
-)] * 2  # fmt: skip
+TEXTS = 2 * [
+    f"{article} {color} {vehicle}" + " is new" * len(color[3:])  # of different lengths
+    for article in ("the", "a")
+    for color in ("red", "blue", "green")
+    for vehicle in ("car", "boat")
+]
 
 
 def training(**changed: Any) -> TrainingParameters:
@@ -222,3 +223,65 @@ def divided_and_resumed(compute: ComputeParameters, folder: Path) -> dict[str, O
         adapted(method, saving, checkpoint, last_step=3)
         outcomes[f"text {method}, resumed"] = adapted(method, saving, checkpoint)
     return outcomes
+
+
+def everything(compute: ComputeParameters, folder: Path) -> dict[str, Outcome]:
+    """All trainings, and those of a divided network where there are several processes."""
+    whole, divided = (compute.model_copy(update={"sharding": s}) for s in ("none", "full"))
+    again = divided_and_resumed(divided, folder)
+    return all_of_them(whole) | {f"divided {name}": outcome for name, outcome in again.items()}
+
+
+def interrupted(folder: Path, compute: ComputeParameters) -> tuple[np.ndarray, int]:
+    """A training of 40 steps; worker 1 is killed in its tenth where the file "kill" says so.
+
+    Returns:
+        Weights, and how many steps this process has done.
+    """
+    torch.manual_seed(0)
+    model, loaded = nn.Linear(3, 2), []
+    x = torch.randn(20, 3)
+
+    def load(indices: np.ndarray, generator: torch.Generator) -> torch.Tensor:
+        loaded.append(indices)
+        (folder / f"step_{len(loaded)}_of_{os.getpid()}").touch()
+        if len(loaded) == 10 and os.environ.get("RANK") == "1" and (folder / "kill").exists():
+            (folder / "kill").unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(float(os.environ.get("STEP_SECONDS", "0")))
+        return x[indices] + torch.randn(len(indices), 3, generator=generator)
+
+    train(
+        model,
+        lambda m, batch: m(batch).square().mean(),
+        TrainingData(20, load),
+        parameters=training(steps=40, epochs=100),
+        compute=compute,
+        seed=0,
+        checkpoint=CheckpointFolder(folder / "checkpoints"),
+        signature="s",
+        description="interrupted",
+    )
+    return model.weight.detach().numpy(), len(loaded)
+
+
+def failing(how: str) -> None:
+    """One of two workers fails, while the other waits for it."""
+    from torch import distributed
+
+    if os.environ["RANK"] == "1":
+        if how == "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if how == "wrong input":
+            raise HeadstartError("stage.parameter: too high; lower it.")
+        raise RuntimeError("something else\nwith details")
+    distributed.barrier()
+
+
+def sum_of_ranks() -> tuple[int, int]:
+    """The sum over all workers of their numbers from 1, and how many machines there are."""
+    from torch import distributed
+
+    total = torch.tensor([int(os.environ["RANK"]) + 1])
+    distributed.all_reduce(total)
+    return int(total), int(os.environ["GROUP_WORLD_SIZE"])

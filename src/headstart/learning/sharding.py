@@ -40,7 +40,8 @@ def divided(model: nn.Module, device: torch.device) -> nn.Module:
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 
-    whole = copy.deepcopy(model.cpu())
+    # Weights of convolutions may lie channels last, which cannot be divided.
+    whole = copy.deepcopy(model.cpu()).to(memory_format=torch.contiguous_format)
     mesh = init_device_mesh(device.type, (int(os.environ["WORLD_SIZE"]),))
     for layer in _layers(whole):
         fully_shard(layer, mesh=mesh)
