@@ -63,8 +63,14 @@ def path_fingerprint(path: Path) -> str | None:
 
 
 def value_fingerprint(value: Any) -> str:
-    """Fingerprint of a parameter: JSON-like values and pydantic models."""
-    if hasattr(value, "model_dump"):
+    """Fingerprint of a parameter: JSON-like values and pydantic models.
+
+    Of a model that says which of its values are `deciding`, these alone: on how many machines a
+    result is computed, or how often it is saved, does not change it.
+    """
+    if hasattr(value, "deciding"):
+        value = value.deciding()
+    elif hasattr(value, "model_dump"):
         value = value.model_dump(mode="json")
     text = json.dumps(value, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()

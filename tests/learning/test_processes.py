@@ -69,6 +69,15 @@ def test_two_processes_give_what_one_gives(trainings: ModuleType, tmp_path: Path
         assert saved[1].metadata["progress"]["step"] == 4
         shapes = [{name: t.shape for name, t in found.tensors.items()} for found in saved]
         assert shapes[0] == shapes[1]
+        # One process goes on where a divided training ended.
+        history, weights = trainings.adapted(
+            method, ONE, CheckpointFolder(tmp_path / "two" / method)
+        )
+        np.testing.assert_array_equal(
+            history["value"], two[f"divided text {method}, resumed"][0]["value"]
+        )
+        for name, weight in two[f"divided text {method}, resumed"][1].items():
+            np.testing.assert_allclose(weights[name], weight, atol=1e-6)
 
 
 @pytest.mark.parametrize(
