@@ -173,6 +173,9 @@ def test_two_launchers_on_one_machine(trainings: ModuleType) -> None:
 
         meetings._stores.clear()  # as if the run had ended
         output, _ = other.communicate(timeout=60)
+    alone = machines.model_copy(update={"rendezvous_seconds": 1})
+    with pytest.raises(HeadstartError, match=r"1 other machine did not come .* --node N"):
+        in_processes(trainings.sum_of_ranks, alone, "sums")
     assert output == "sums\nsums\nThe run has ended.\n"
     assert other.returncode == 0
 

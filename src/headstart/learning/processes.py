@@ -49,7 +49,7 @@ def count_processes(compute: ComputeParameters) -> int:
     Raises:
         HeadstartError: there are fewer CUDA devices than processes, or the device cannot be shared.
     """
-    if "WORLD_SIZE" in os.environ:
+    if _is_one_of_many():
         return 1
     return _here(compute) * compute.nodes
 
@@ -61,7 +61,7 @@ def is_first() -> bool:
 
 def from_first(make: Callable[[], Result]) -> Result:
     """What a function gives in the first process, in all of them; the others do not call it."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if not _is_one_of_many():
         return make()
     from accelerate.utils import broadcast_object_list
 
@@ -167,6 +167,7 @@ def _launch(
 def _work(call: bytes | None, cpu: bool, threads: int, level: int) -> bytes | None:
     """A worker's life."""
     die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # by which the launcher ends it on Ctrl-C
     _speak_if_first(level)
     from accelerate.state import PartialState
     from torch import distributed
@@ -243,6 +244,10 @@ def _dump(thing: Any) -> bytes:
     buffer = io.BytesIO()
     _Pickler(buffer, pickle.HIGHEST_PROTOCOL).dump(thing)
     return buffer.getvalue()
+
+
+def _is_one_of_many() -> bool:
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
 def _here(compute: ComputeParameters) -> int:

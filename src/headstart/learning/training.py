@@ -195,6 +195,11 @@ def train(
     if data.size < 1:
         raise HeadstartError(f"{description}: there is no example to learn from.")
     accelerator = make_accelerator(compute)
+    if accelerator.num_processes > 1 and backward is not None and not divisible:
+        raise HeadstartError(
+            f"{description}: its gradients are made out of a whole batch, which several processes "
+            "cannot share out; take compute.processes: 1."
+        )
     devices = [accelerator.device] if accelerator.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices), _deterministic():
         training = _Training(
