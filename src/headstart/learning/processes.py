@@ -212,18 +212,18 @@ def _failed(
         return HeadstartError(text.removeprefix(own))
     if text:
         logger.error("%s", told["extraInfo"]["py_callstack"].rstrip())
-        reason = f"failed ({text.splitlines()[0]})"
+        elsewhere = "; if it lost its connection, the cause stands on another machine"
+        reason = f"failed ({text.splitlines()[0]}){elsewhere if meeting else ''}"
     elif failure.exitcode < 0:
         name = failure.signal_name()
         hint = ", often because memory ran out" if name == "SIGKILL" else ""
         reason = f"was ended by {name}{hint}"
     else:
         reason = f"ended with exit code {failure.exitcode}"
-    elsewhere = " If it lost its connection, the cause stands on the other machine."
     return HeadstartError(
-        f"{description}: worker {rank} (of {total}, counted from 0) {reason}."
-        f"{elsewhere if meeting else ''} Run the same command again: what is finished is not done "
-        "again, and a training under way goes on from its last checkpoint."
+        f"{description}: worker {rank} (of {total}, counted from 0) {reason}. Run "
+        "the same command again: what is finished is not done again, and a training under way goes "
+        "on from its last checkpoint."
     )
 
 
