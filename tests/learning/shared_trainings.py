@@ -94,7 +94,7 @@ def pretext(task: str, compute: ComputeParameters) -> Outcome:
     return result.history, result.encoder.tensors
 
 
-def fine_tuned(compute: ComputeParameters) -> Outcome:
+def fine_tuned(compute: ComputeParameters, unfreeze_every: int | None = None) -> Outcome:
     """Images, with augmentation and batch norm in training mode."""
     images, labels = pictures()
     identity = {"track": "images", "target": "noise", "representation": "random", "shots": None}
@@ -106,7 +106,9 @@ def fine_tuned(compute: ComputeParameters) -> Outcome:
         test_rows=np.arange(25, 30),
         classes=2,
         parameters=AdaptationParameters(
-            training=training(), augmentation=AugmentationParameters(shift=0.2)
+            training=training(),
+            augmentation=AugmentationParameters(shift=0.2),
+            unfreeze_every=unfreeze_every,
         ),
         compute=compute,
         identity={**identity, "method": "fine_tune", "seed": 0, "episode": None},

@@ -23,6 +23,7 @@ from headstart.learning.checkpoints import CheckpointFolder
 from headstart.learning.configuration import ComputeParameters
 from headstart.learning.parallel_fits import run_fits
 from headstart.learning.processes import count_processes, in_processes
+from headstart.learning.training import TrainingData, train
 
 HERE = Path(__file__).parent
 ONE = ComputeParameters(device="cpu", progress=False, batch_size=8)
@@ -186,6 +187,26 @@ def test_what_cannot_be_is_refused() -> None:
         ComputeParameters(nodes=2)
     with pytest.raises(ValueError, match=r"set compute\.processes to 2"):
         ComputeParameters(sharding="full")
+
+
+def test_what_does_not_go_with_a_divided_network_says_so(
+    trainings: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")  # as in a worker
+    full = TWO.model_copy(update={"sharding": "full"})
+    with pytest.raises(HeadstartError, match="makes gradients of its own"):
+        train(
+            *(torch.nn.Linear(1, 1), lambda model, batch: batch.sum()),
+            TrainingData(1, lambda indices, generator: torch.ones(1)),
+            parameters=trainings.training(),
+            compute=full,
+            seed=0,
+            backward=lambda loss: loss.backward(),
+        )
+    with pytest.raises(HeadstartError, match="does not go with meta-learning"):
+        trainings.meta_learned(full)
+    with pytest.raises(HeadstartError, match="does not go with unfreeze_every"):
+        trainings.fine_tuned(full, unfreeze_every=1)
 
 
 def _lives(pid: int) -> bool:
