@@ -82,3 +82,10 @@ def test_parameters_are_equal_when_their_values_are():
     assert value_fingerprint(ComputeParameters()) != value_fingerprint(
         ComputeParameters(precision="bf16")
     )
+
+
+def test_how_a_machine_is_used_decides_nothing() -> None:
+    used = value_fingerprint(ComputeParameters())
+    other = ComputeParameters(processes=2, nodes=2, rendezvous="node1:29500", progress=False)
+    assert value_fingerprint(other) == used
+    assert value_fingerprint(ComputeParameters(precision="bf16")) != used

@@ -82,6 +82,28 @@ run = click.Command(
 cli.add_command(run)
 
 
+@cli.command()
+@click.argument("rendezvous")
+@click.option("--node", type=click.IntRange(1), required=True, help="Number of this machine.")
+@click.option("--wait", default=900, show_default=True, help="Seconds to wait for the run.")
+def join(rendezvous: str, node: int, wait: int) -> None:
+    """Help another machine's `kedro run` with its trainings, until it ends.
+
+    RENDEZVOUS is its compute.rendezvous, HOST:PORT.
+    """
+    from headstart.learning.machines import calls
+    from headstart.learning.processes import follow
+
+    try:
+        for meeting in calls(rendezvous, node, wait):
+            click.echo(meeting.description)
+            follow(meeting)
+    except HeadstartError as error:
+        click.secho(f"Error: {error}", fg="red", err=True)
+        sys.exit(1)
+    click.echo("The run has ended.")
+
+
 def _message(error: BaseException | None) -> str | None:
     """The one clear message of an error that the user can mend; None for any other error."""
     chain = []

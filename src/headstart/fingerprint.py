@@ -89,9 +89,14 @@ def value_fingerprint(value: Any) -> str:
 def plain_value(value: Any) -> Any:
     """A parameter as JSON has it.
 
+    Of a model that says which of its values are `deciding`, these alone: on how many machines a
+    result is computed, or how often it is saved, does not change it.
+
     Args:
         value: JSON-like, or a pydantic model.
     """
+    if hasattr(value, "deciding"):
+        return value.deciding()
     return value.model_dump(mode="json") if hasattr(value, "model_dump") else value
 
 

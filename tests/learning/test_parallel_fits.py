@@ -15,7 +15,8 @@ import torch
 
 from headstart.errors import HeadstartError
 from headstart.learning.configuration import ComputeParameters
-from headstart.learning.parallel_fits import MappedArray, count_workers, opened, run_fits, share
+from headstart.learning.mapped_arrays import MappedArray, opened, share
+from headstart.learning.parallel_fits import count_workers, run_fits
 
 FUNCTIONS = '''
 import os, signal, time

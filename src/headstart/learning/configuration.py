@@ -3,10 +3,12 @@
 Free of torch, so that Kedro can check parameters before anything heavy is imported.
 """
 
+from __future__ import annotations
+
 import os
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Parameters(BaseModel):
@@ -29,6 +31,13 @@ class ComputeParameters(Parameters):
         decoding_threads: threads that decode images; "auto": one a CPU core.
         batch_size: images at once where nothing is learned.
         progress: show progress bars.
+        processes: on this machine, that share out each training of a network; "auto": one a CUDA
+            device.
+        sharding: "full": weights, gradients and the optimizer's moments are divided among the
+            processes.
+        nodes: machines that share out each training.
+        rendezvous: where they meet, host:port; the host is the machine of `kedro run`.
+        rendezvous_seconds: that they wait for each other.
     """
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
@@ -40,6 +49,24 @@ class ComputeParameters(Parameters):
     decoding_threads: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     batch_size: int = Field(default=64, ge=1)
     progress: bool = True
+    processes: Annotated[int, Field(ge=1)] | Literal["auto"] = 1
+    sharding: Literal["none", "full"] = "none"
+    nodes: int = Field(default=1, ge=1)
+    rendezvous: Annotated[str, Field(pattern=r"^[^:\s]+:\d+$")] | None = None
+    rendezvous_seconds: int = Field(default=900, ge=1)
+
+    @model_validator(mode="after")
+    def _go_together(self) -> ComputeParameters:
+        if self.nodes > 1 and self.rendezvous is None:
+            raise ValueError(
+                "compute.nodes: several machines need compute.rendezvous, host:port of this one."
+            )
+        if self.sharding == "full" and self.processes == 1 and self.nodes == 1:
+            raise ValueError(
+                "compute.sharding: full divides a network among several processes; set "
+                "compute.processes to 2 or more, or auto."
+            )
+        return self
 
     def deciding(self) -> dict[str, Any]:
         """What decides a training's result; how often it is saved and shown does not."""

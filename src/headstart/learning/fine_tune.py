@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from headstart.errors import HeadstartError
 from headstart.learning import linear_probe
 from headstart.learning.augmentation import augment
 from headstart.learning.batch_norm import NORMS, norms_of, precise_batch_norm
@@ -40,8 +41,9 @@ from headstart.learning.encoders import (
 from headstart.learning.fit_jobs import FitJob
 from headstart.learning.fits import Fit
 from headstart.learning.kept_fits import fit_once
-from headstart.learning.parallel_fits import MappedArray, opened
+from headstart.learning.mapped_arrays import MappedArray, opened
 from headstart.learning.peak_memory import PeakMemory
+from headstart.learning.sharding import is_sharded
 from headstart.learning.training import (
     ParameterGroup,
     TrainingData,
@@ -165,6 +167,11 @@ def fit_network(
     """
     started = perf_counter()
     seed = int(identity["seed"])
+    if parameters.unfreeze_every is not None and is_sharded(compute):
+        raise HeadstartError(
+            "compute.sharding: full does not go with unfreeze_every, which trains other layers in "
+            "each epoch; take none, or set unfreeze_every to null."
+        )
     if parameters.image_size is not None:
         encoder = replace(encoder, config={**encoder.config, "image_size": parameters.image_size})
     if from_scratch:
@@ -215,7 +222,7 @@ def fit_network(
             seed=seed,
             groups=parameter_groups(model, groups, parameters),
             evaluate=evaluate if len(validation_rows) else None,
-            on_epoch=lambda _, epoch: set_trained(model, groups, epoch, parameters),
+            on_epoch=lambda m, epoch: set_trained(m, groups, epoch, parameters),
             checkpoint=checkpoint,
             signature=signature,
             last_step=chosen.get("steps"),
@@ -312,7 +319,7 @@ def parameter_groups(
 
 
 def set_trained(
-    model: Classifier, groups: Sequence[LayerGroup], epoch: int, parameters: AdaptationParameters
+    model: nn.Module, groups: Sequence[LayerGroup], epoch: int, parameters: AdaptationParameters
 ) -> None:
     """Freeze what is not trained in an epoch: gradual unfreezing, and batch norm.
 

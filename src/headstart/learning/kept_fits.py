@@ -10,6 +10,7 @@ import torch
 
 from headstart.learning.checkpoints import CheckpointFolder
 from headstart.learning.fits import Fit
+from headstart.learning.processes import from_first, is_first
 
 _KEPT = "result"  # the checkpoint that a finished fit leaves
 
@@ -30,11 +31,11 @@ def fit_once(
     """
     shots = "all" if identity["shots"] is None else identity["shots"]
     folder = checkpoints and checkpoints.at(f"shots_{shots}_seed_{identity['seed']}")
-    finished = kept(folder, signature) if folder else None
+    finished = from_first(lambda: kept(folder, signature)) if folder else None
     if finished is not None:
         return finished
     made = fit(folder)
-    if folder:
+    if folder and is_first():
         keep(made, folder, signature)
     return made
 

@@ -7,72 +7,24 @@ one thread, whether it runs in a worker or, with one worker, in this process.
 
 from __future__ import annotations
 
-import mmap
 import multiprocessing
 import os
-import signal
-import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack
 from functools import partial
 from multiprocessing.connection import Connection, wait
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
 
-import numpy as np
 from tqdm import tqdm
 
 from headstart.errors import HeadstartError
 from headstart.learning.configuration import ComputeParameters, usable_processors
-
-if TYPE_CHECKING:  # the first is not there on Windows
-    from multiprocessing.context import ForkServerContext, SpawnContext
-
-_SLOW_IMPORTS = ["torch._dynamo", "timm"]
+from headstart.learning.processes import count_processes, in_processes, is_first
+from headstart.learning.workers import computing_threads, die_with_parent, worker_context
 
 Plan = TypeVar("Plan")
 Job = TypeVar("Job")
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True)
-class MappedArray:
-    """Where a memory-mapped array lies, so that another process maps the same file.
-
-    Attributes:
-        path: the file.
-        dtype: NumPy's name of the type.
-        shape: of the array.
-        offset: of its first byte in the file.
-    """
-
-    path: str
-    dtype: str
-    shape: tuple[int, ...]
-    offset: int
-
-    def open(self) -> np.ndarray:
-        """Map the file, to be read only."""
-        return np.memmap(
-            self.path, dtype=np.dtype(self.dtype), mode="r", shape=self.shape, offset=self.offset
-        )
-
-
-def share(array: np.ndarray) -> np.ndarray | MappedArray:
-    """What to send to a worker in place of an array: a whole memory-mapped file as its path.
-
-    Args:
-        array: any array; a part of a mapped one, or one in memory, is sent as it is.
-    """
-    if isinstance(array, np.memmap) and isinstance(array.base, mmap.mmap) and array.filename:
-        return MappedArray(str(array.filename), array.dtype.str, array.shape, int(array.offset))
-    return array
-
-
-def opened(array: np.ndarray | MappedArray) -> np.ndarray:
-    """The array that `share` was given."""
-    return array.open() if isinstance(array, MappedArray) else array
 
 
 def count_workers(compute: ComputeParameters) -> int:
@@ -99,11 +51,13 @@ def run_fits(
     *,
     compute: ComputeParameters,
     description: str = "fits",
+    shared: bool = True,
 ) -> Iterator[Result]:
     """Run one function on many jobs.
 
-    A worker dies with this process, however that ends. An exception in a worker is raised here as
-    it is, and the other workers are stopped.
+    With `compute.processes` above one the jobs are done one after the other, each shared out among
+    all processes. Otherwise each is done by one worker. A worker dies with this process, however
+    that ends. An exception in a worker is raised here as it is, and the other workers are stopped.
 
     Args:
         function: of a module, called with the plan and a job.
@@ -111,6 +65,7 @@ def run_fits(
         jobs: each is sent to one worker.
         compute: number of workers, device, progress bar.
         description: stands before the progress bar, and in messages.
+        shared: whether a job can be shared out; False: never do so.
 
     Yields:
         The results, in the order of the jobs.
@@ -119,6 +74,10 @@ def run_fits(
         HeadstartError: a worker died.
     """
     bound = partial(function, plan)
+    if shared and count_processes(compute) > 1:
+        call = partial(_one_by_one, bound, jobs, compute.progress, description)
+        yield from in_processes(call, compute, description)
+        return
     workers = min(count_workers(compute), len(jobs))
     threads = 1 if _device(compute) == "cpu" else None
     with (
@@ -127,7 +86,7 @@ def run_fits(
     ):
         done: Iterator[tuple[int, Result]]
         if workers <= 1:
-            stack.enter_context(_threads(threads))
+            stack.enter_context(computing_threads(threads))
             done = ((i, bound(job)) for i, job in enumerate(jobs))
         else:
             pool = stack.enter_context(_Pool(bound, workers, threads, description))
@@ -165,6 +124,14 @@ def run_apart(
     return cast(Result, result)
 
 
+def _one_by_one(
+    function: Callable[[Job], Result], jobs: Sequence[Job], progress: bool, description: str
+) -> list[Result]:
+    """All jobs, in each of several processes at once."""
+    bar = tqdm(jobs, desc=description, unit="fit", disable=not (progress and is_first()))
+    return [function(job) for job in bar]
+
+
 class _Pool:
     """Worker processes, each with a pipe: a job goes in, an outcome comes out."""
 
@@ -178,7 +145,7 @@ class _Pool:
         self._processes: dict[Connection, multiprocessing.process.BaseProcess] = {}
 
     def __enter__(self) -> _Pool:
-        context = _context(self._function)
+        context = worker_context(getattr(self._function, "func", self._function).__module__)
         for _ in range(self._workers):
             ours, theirs = context.Pipe()
             process = context.Process(
@@ -233,28 +200,10 @@ class _Pool:
         )
 
 
-def _context(function: Callable[..., Any]) -> SpawnContext | ForkServerContext:
-    """How workers are started: never by forking this process, in which torch has run threads.
-
-    On Linux each is a fork of a small server, which has imported what takes seconds and run
-    nothing; the server is started once, and ends with this process.
-    """
-    if sys.platform != "linux":
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    module = getattr(function, "func", function).__module__
-    context.set_forkserver_preload(["__main__", module, *_SLOW_IMPORTS])
-    return context
-
-
 def _work(function: Callable[[Any], Any], pipe: Connection, threads: int | None) -> None:
     """A worker's life: jobs in, outcomes out, until the pipe or the parent ends."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    tqdm.set_lock(threading.RLock())  # its own would leave a semaphore behind
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, which ends its workers
-    threading.Thread(target=_die_with, args=(parent.sentinel,), daemon=True).start()
-    with _threads(threads):
+    die_with_parent()
+    with computing_threads(threads):
         while True:
             try:
                 job = pipe.recv()
@@ -268,30 +217,6 @@ def _work(function: Callable[[Any], Any], pipe: Connection, threads: int | None)
                 error.add_note(f"(in worker process {os.getpid()})")
                 outcome = (error, None)
             pipe.send(outcome)
-
-
-def _die_with(sentinel: int) -> None:
-    """End this process once the parent is gone, in the midst of whatever it is doing."""
-    wait([sentinel])
-    os._exit(1)
-
-
-@contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    """Let torch and NumPy compute on so many threads; None: as they are."""
-    if count is None:
-        yield
-        return
-    import torch
-    from threadpoolctl import threadpool_limits
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        with threadpool_limits(count):
-            yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _device(compute: ComputeParameters) -> str:

@@ -7,6 +7,7 @@ with the model are measured on this very model.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from headstart.learning.fine_tune import fit_network
 from headstart.learning.fits import Fit
 from headstart.learning.linear_probe import fit_linear_probe
 from headstart.learning.nearest_neighbors import fit_nearest_neighbors
+from headstart.learning.processes import in_processes
 
 
 def refit(
@@ -86,7 +88,8 @@ def refit(
         )
         return fit, encoder, head
     if method in ("fine_tune", "from_scratch"):
-        return fit_network(
+        again = partial(
+            fit_network,
             encoder,
             images,
             labels,
@@ -100,4 +103,5 @@ def refit(
             from_scratch=method == "from_scratch",
             chosen=chosen,
         )
+        return in_processes(again, compute, f"{method} {identity['target']}")
     raise ValueError(f"There is no method '{method}' to fit again.")

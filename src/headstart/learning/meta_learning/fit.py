@@ -25,6 +25,7 @@ from headstart.learning.meta_learning.registry import build_method
 from headstart.learning.meta_learning.task_network import Reading
 from headstart.learning.meta_learning.tasks import SplitTasks
 from headstart.learning.peak_memory import PeakMemory
+from headstart.learning.processes import from_first, is_first
 from headstart.learning.training import TrainingResult
 
 _KEPT = "result"  # the checkpoint that a finished fit leaves
@@ -127,17 +128,18 @@ def run_meta_job(plan: MetaFitPlan, job: MetaJob) -> MetaFit:
     at = f"shots_{job.shots}_seed_{job.seed}"
     folder = plan.checkpoints and plan.checkpoints.at(at)
     method = _build(plan, job)
-    trained = folder and method.meta_trained and folder.load(signature=signature, name=_KEPT)
+    keeping = folder if method.meta_trained else None
+    trained = from_first(lambda: keeping.load(signature=signature, name=_KEPT)) if keeping else None
     if trained:
         method.load_state_dict(trained.tensors)
         method.to(choose_device(plan.compute))
         course = _Course(**{**trained.metadata, "history": _table(trained.metadata["history"])})
     else:
         course = _meta_train(plan, job, method, folder, signature)
-        if folder and method.meta_trained:
+        if keeping and is_first():
             metadata = {**vars(course), "history": course.history.to_dict("list")}
-            folder.save(method.state_dict(), metadata, signature=signature, name=_KEPT)
-            folder.remove()
+            keeping.save(method.state_dict(), metadata, signature=signature, name=_KEPT)
+            keeping.remove()
     return _score(plan, job, method, course)
 
 

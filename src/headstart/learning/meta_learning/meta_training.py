@@ -14,9 +14,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from headstart.errors import HeadstartError
 from headstart.learning.checkpoints import CheckpointFolder
 from headstart.learning.configuration import ComputeParameters, TrainingParameters
 from headstart.learning.meta_learning.method import MetaLoss, Method
+from headstart.learning.sharding import is_sharded
 from headstart.learning.training import Objective, TrainingData, TrainingResult, train
 
 Values = tuple[torch.Tensor, dict[str, torch.Tensor]]
@@ -49,8 +51,13 @@ def meta_train(
         description: stands before the progress bar, and in messages.
 
     Raises:
-        HeadstartError: as `headstart.learning.training.train`.
+        HeadstartError: `compute.sharding` is "full"; as `headstart.learning.training.train`.
     """
+    if is_sharded(compute):
+        raise HeadstartError(
+            f"{description}: compute.sharding: full does not go with meta-learning, which makes "
+            "gradients of gradients; take none."
+        )
     compiled = compute.compile and method.compiles
     return train(
         method,

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from headstart.learning.class_splits import SPLITS
+from headstart.learning.mapped_arrays import MappedArray, opened, share
 from headstart.learning.meta_learning.episodes import ClassEpisodes, ClassPool, Family
 from headstart.learning.meta_learning.sinusoids import Sinusoids
-from headstart.learning.parallel_fits import MappedArray, opened, share
 
 _NO_CLASS = -1  # of images that were set aside
 

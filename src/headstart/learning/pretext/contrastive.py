@@ -21,6 +21,7 @@ from headstart.errors import HeadstartError
 from headstart.learning.encoders import unnormalize
 from headstart.learning.pretext.parameters import ContrastiveParameters
 from headstart.learning.pretext.task import Batch, Example, PretextTask, to_picture
+from headstart.learning.summed import summed
 
 
 def info_nce(first: torch.Tensor, second: torch.Tensor, temperature: float) -> torch.Tensor:
@@ -71,15 +72,12 @@ def _gather(here: torch.Tensor) -> tuple[torch.Tensor, int]:
     processes = _processes()
     if processes == 1:
         return here, 0
-    from torch.distributed.nn.functional import all_gather
-
     counts = [torch.zeros(1, dtype=torch.int64, device=here.device) for _ in range(processes)]
     distributed.all_gather(counts, torch.tensor([len(here)], device=here.device))
     sizes = [int(count) for count in counts]
-    # Shares of a batch may differ by one image, but what is gathered has to have one shape.
-    padded = F.pad(here, (0, 0, 0, max(sizes) - len(here)))
-    parts = [part[:size] for part, size in zip(all_gather(padded), sizes, strict=True)]
-    return torch.cat(parts), sum(sizes[: distributed.get_rank()])
+    start = sum(sizes[: distributed.get_rank()])
+    # Shares of a batch may differ by one image: each is put in its place among zeros.
+    return summed(F.pad(here, (0, 0, start, sum(sizes) - start - len(here)))), start
 
 
 def _processes() -> int:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from headstart.learning.configuration import ComputeParameters
 from headstart.learning.encoders import Features, choose_device
@@ -18,17 +20,20 @@ from headstart.learning.fit_jobs import FitJob
 from headstart.learning.fits import Fit
 from headstart.learning.linear_probe import fit_linear_probe
 from headstart.learning.nearest_neighbors import fit_nearest_neighbors
+from headstart.learning.processes import in_processes
 from headstart.learning.text.adaptation import Adaptation, TextFitPlan, fit_text
 from headstart.learning.text.bitfit import train_biases
 from headstart.learning.text.language_model import LanguageModel, encode
 from headstart.learning.text.lora import add_lora, merge_lora
 from headstart.learning.text.parameters import LoraParameters, TextAdaptationParameters
 
+
+def _free_biases(network: nn.Module, lora: LoraParameters | None, seed: int) -> nn.Module:
+    return train_biases(network)
+
+
 # Of the methods that do not train all weights.
-ADAPTATIONS: dict[str, Adaptation] = {
-    "lora": add_lora,
-    "bitfit": lambda network, lora, seed: train_biases(network),
-}
+ADAPTATIONS: dict[str, Adaptation] = {"lora": add_lora, "bitfit": _free_biases}
 
 Refitted = tuple[Fit, LanguageModel, dict[str, np.ndarray], Any, dict[str, Any]]
 
@@ -103,7 +108,8 @@ def refit_text(
         compute=compute,
         adapt=ADAPTATIONS.get(method),
     )
-    fit, trained = fit_text(plan, FitJob(identity, train, nobody, test), chosen=chosen)
+    again = partial(fit_text, plan, FitJob(identity, train, nobody, test), chosen=chosen)
+    fit, trained = in_processes(again, compute, f"{method} {identity['target']}")
     network = trained.network.cpu()
     adapter = copy.deepcopy(network) if method == "lora" else None
     merged = merge_lora(network) if method == "lora" else network

@@ -87,7 +87,8 @@ def _fits(
     from headstart.learning.fine_tune import FitPlan, fit_network, run_job
     from headstart.learning.fit_jobs import fit_jobs
     from headstart.learning.fits import tables_of
-    from headstart.learning.parallel_fits import run_fits, share
+    from headstart.learning.mapped_arrays import share
+    from headstart.learning.parallel_fits import run_fits
 
     if encoder.left_out:
         return (

@@ -78,7 +78,13 @@ def fit_method(
         method=method,
     )
     tables = []
-    fits = run_fits(run_task_job, shared, jobs, compute=compute, description=f"{method} {target}")
+    # Networks of a few hundred numbers: one process trains a whole stack of them fastest.
+    fits = run_fits(
+        *(run_task_job, shared, jobs),
+        compute=compute,
+        description=f"{method} {target}",
+        shared=False,
+    )
     for fit, job in zip(fits, jobs, strict=True):
         history = history_table(fit)
         tables.append(

@@ -50,13 +50,16 @@ def pretrain(
         (`headstart.learning.pretext.task.Examples`, in a list of one).
     """
     import logging
+    from functools import partial
 
     from headstart.fingerprint import code_fingerprint
     from headstart.learning.pretext import pretrain as pretraining
     from headstart.learning.pretext.task import Examples, Source
+    from headstart.learning.processes import in_processes
 
     labelled = own_labels and images.index["label"].notna().any()
-    result = pretraining.pretrain(
+    fit = partial(
+        pretraining.pretrain,
         task,
         Source(
             images.images,
@@ -72,6 +75,7 @@ def pretrain(
         checkpoint=checkpoints,
         made_of=[code_fingerprint(pretraining.pretrain), images.index["digest"].tolist()],
     )
+    result = in_processes(fit, compute, f"{source}: pretrain {task}")
     if result.encoder.left_out:
         logging.getLogger(__name__).warning(
             "%s cannot be learned on %s and is left out of the run: %s.",

@@ -1,5 +1,6 @@
 """Nodes of the pretraining stage for texts."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -49,10 +50,12 @@ def pretrain_language(
         (columns `TEXT_SCORE_COLUMNS`, one row); and the history.
     """
     from headstart.fingerprint import code_fingerprint, value_fingerprint
+    from headstart.learning.processes import in_processes
     from headstart.learning.text.language_model import LanguageModel, fingerprint
     from headstart.learning.text.pretrain import pretrain_text
 
-    result = pretrain_text(
+    fit = partial(
+        pretrain_text,
         task,  # type: ignore[arg-type]
         model.network,
         model.tokenizer,
@@ -62,6 +65,7 @@ def pretrain_language(
         checkpoint=checkpoints,
         signature=value_fingerprint([code_fingerprint(pretrain_text), fingerprint(model)]),
     )
+    result = in_processes(fit, compute, f"{source}: pretrain {task}")
     facts = {"source": source, "task": task, "start": start}
     history = result.history.assign(**facts)
     return LanguageModel(result.network, model.tokenizer), _scores(facts, result.scores), history
@@ -96,12 +100,14 @@ def post_train_language(
         and what it cost (columns `TEXT_SCORE_COLUMNS`, one row); and the history.
     """
     from headstart.fingerprint import code_fingerprint, value_fingerprint
+    from headstart.learning.processes import in_processes
     from headstart.learning.text.language_model import LanguageModel, fingerprint
     from headstart.learning.text.post_training import post_train
 
     own = texts.iloc[rows["row"]]
     names, classes = np.unique(own["label"].to_numpy(dtype=object), return_inverse=True)
-    result = post_train(
+    fit = partial(
+        post_train,
         model.network,
         model.tokenizer,
         list(own["text"]),
@@ -112,6 +118,7 @@ def post_train_language(
         checkpoint=checkpoints,
         signature=value_fingerprint([code_fingerprint(post_train), fingerprint(model)]),
     )
+    result = in_processes(fit, compute, f"{source}: post_training")
     facts = {"source": source, "task": "post_training", "start": start}
     history = result.history.assign(**facts)
     return LanguageModel(result.network, model.tokenizer), _scores(facts, result.scores), history
