@@ -100,11 +100,11 @@ def create(kedro, project):
     """Makes the DAG of an environment with the documented command."""
     shutil.copytree(ROOT / "orchestration", project / "orchestration")
 
-    def go(environment: str, *options: str, **default: Any) -> Path:
+    def go(name: str, *options: str, **default: Any) -> Path:
         if default:
-            file = project / "conf" / environment / "airflow.yml"
+            file = project / "conf" / name / "airflow.yml"
             file.write_text(yaml.safe_dump({"default": default}))
-        done = kedro(project, "airflow", "create", "-e", environment, "-j", TEMPLATE, *options)
+        done = kedro(project, "airflow", "create", "-e", name, "-j", TEMPLATE, *options)
         assert done.returncode == 0, done.stderr
         (made,) = (project / "airflow_dags").glob("*.py")
         return made

@@ -34,6 +34,8 @@ class TrackingHooks:
         try:
             configured = context.config_loader["mlflow"]
         except MissingConfigException:
+            configured = {}
+        if not configured:
             return
         from kedro_mlflow.config.kedro_mlflow_config import KedroMlflowConfig
 
