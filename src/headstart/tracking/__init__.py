@@ -1,0 +1,1 @@
+"""MLflow: what is logged of a finished experiment (docs/tracking.md)."""
