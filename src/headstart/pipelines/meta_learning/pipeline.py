@@ -22,7 +22,7 @@ def create_check_pipeline(families: Sequence[str]) -> Pipeline:
         inputs=["params:meta_learning", *(f"ingestion.{f}.examples" for f in images)],
         outputs=[f"meta_learning.{family}.episodes" for family in families],
         name="check_families",
-        namespace="meta_learning",
+        namespace="meta_learning.families",
     )
     return Pipeline([check] if families else [])
 
