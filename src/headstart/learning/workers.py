@@ -17,7 +17,7 @@ from tqdm import tqdm
 if TYPE_CHECKING:  # the first is not there on Windows
     from multiprocessing.context import ForkServerContext, SpawnContext
 
-_SLOW_IMPORTS = ["torch._dynamo", "timm"]
+_SLOW_IMPORTS = ["torch._dynamo", "timm", "headstart.learning.training"]
 
 
 def worker_context(module: str) -> SpawnContext | ForkServerContext:
