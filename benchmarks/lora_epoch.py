@@ -33,6 +33,7 @@ from headstart.learning.fit_jobs import FitJob
 from headstart.learning.linear_probe import fit_linear_probe
 from headstart.learning.text.adaptation import TextFitPlan, fit_text
 from headstart.learning.text.language_model import LanguageModel, encode, pool
+from headstart.learning.text.lora import add_lora
 from headstart.learning.text.parameters import LoraParameters, TextAdaptationParameters
 
 TRAIN, TEST, TOKENS, BATCH, EPOCHS, RATE, ROUNDS = 128, 200, 128, 16, 3, 1e-3, 3
@@ -103,6 +104,7 @@ def ours(of: Target, options: dict[str, Any], scored: bool) -> tuple[float, floa
         ),
         lora=LoraParameters(**ADAPTERS, layers=options["layers"]),
         compute=ComputeParameters(device="cpu", progress=False),
+        adapt=add_lora,
     )
     names = ("track", "target", "representation", "method", "shots", "seed", "episode")
     identity = dict(zip(names, ("text", "two", "minilm", "lora", None, 0, None), strict=True))

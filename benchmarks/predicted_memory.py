@@ -37,7 +37,8 @@ from headstart.learning.meta_learning.problems import CLASSIFICATION
 from headstart.learning.networks import NETWORKS
 from headstart.learning.peak_memory import PeakMemory
 from headstart.learning.planning.extrapolation import Cost, measure_cost
-from headstart.learning.planning.gpus import Gpu, step_seconds
+from headstart.learning.planning.gpu_catalogue import Gpu
+from headstart.learning.planning.gpus import step_seconds
 from headstart.learning.planning.parameters import PlannedMethod, PlannedModel
 from headstart.learning.planning.steps import Job
 from headstart.learning.pretext.contrastive import info_nce
@@ -309,7 +310,10 @@ def main() -> None:
         cost, batch = cost_of(name)
         predicted = sum(cost.peak(batch).values())
         cpu = Gpu("cpu", 0, row["bandwidth"], row["flops"], row["flops"])
-        seconds = step_seconds(cost, batch, cpu, efficiency=1.0, launch=row["launch"])
+        # A processor starts one operation after the other: that adds up, and hides behind nothing.
+        _, moved, times = cost.operations(batch)
+        seconds = step_seconds(cost, batch, cpu, efficiency=1.0, launch=0.0)
+        seconds += row["launch"] * float(times[moved > 0].sum())
         print(
             f"| {name} | {predicted / 1e6:,.0f} MB | {row['measured'] / 1e6:,.0f} MB | "
             f"{predicted / row['measured']:.2f} | {row['resident'] / 1e6:,.0f} MB | "

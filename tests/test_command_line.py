@@ -145,4 +145,12 @@ def test_help_says_what_to_type(kedro, project):
     done = kedro(project, "run", "--help")
     assert done.returncode == 0
     assert "--params targets=my_parts" in done.stdout
-    assert "--force" in done.stdout
+    for option in ("--force", "--explain", "--wait"):
+        assert option in done.stdout
+
+
+@pytest.mark.parametrize("option", ["--force", "--explain", "--wait"])
+def test_options_of_the_projects_runner_go_with_no_other(kedro, project, option):
+    done = kedro(project, "run", "--env", "test", option, "--runner", "SequentialRunner")
+    assert done.returncode != 0
+    assert f"{option} goes with the project's own runner alone" in done.stdout + done.stderr

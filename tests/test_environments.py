@@ -12,6 +12,7 @@ from headstart.learning.configuration import ComputeParameters
 from headstart.learning.planning.parameters import PlanningParameters
 from headstart.learning.pretext.parameters import PretrainingParameters
 from headstart.learning.text.pretraining_parameters import TextPretrainingTasks
+from headstart.pipelines.adaptation.parameters import TaskAdaptationParameters
 from headstart.pipelines.evaluation.parameters import EvaluationParameters
 from headstart.pipelines.fine_tuning.parameters import FineTuningParameters
 from headstart.pipelines.fine_tuning.text_parameters import TextFineTuningParameters
@@ -22,6 +23,7 @@ from headstart.pipelines.ingestion.parameters import (
     IngestionParameters,
     TableIngestionParameters,
 )
+from headstart.pipelines.meta_learning.parameters import MetaLearningParameters
 from headstart.pipelines.multi_task.parameters import MultiTaskParameters
 from headstart.pipelines.prediction.parameters import PredictionParameters
 from headstart.pipelines.probing.parameters import ProbingParameters
@@ -31,12 +33,14 @@ from headstart.settings import CONFIG_LOADER_ARGS
 
 CONF = Path(__file__).parent.parent / "conf"
 BLOCKS = {
+    "adaptation": TaskAdaptationParameters,
     "compute": ComputeParameters,
     "draws": DrawParameters,
     "evaluation": EvaluationParameters,
     "few_shot_ingestion": FewShotIngestionParameters,
     "fine_tuning": FineTuningParameters,
     "ingestion": IngestionParameters,
+    "meta_learning": MetaLearningParameters,
     "multi_task": MultiTaskParameters,
     "planning": PlanningParameters,
     "prediction": PredictionParameters,

@@ -1,66 +1,61 @@
-import importlib
-import sys
+from functools import partial
 from pathlib import Path
 
-import pytest
-
-from headstart import fingerprint
-from headstart.fingerprint import code_fingerprint, path_fingerprint, value_fingerprint
+from headstart.experiment import base_configuration, read_experiment
+from headstart.fingerprint import (
+    code_fingerprint,
+    code_units,
+    library_versions,
+    path_fingerprint,
+    value_fingerprint,
+)
 from headstart.learning.configuration import ComputeParameters
-
-CALLEE = '''
-def double(x):
-    """Twice x."""
-    return 2 * x  # the whole method
-'''
-CALLER = """
-from {package}.callee import double
-
-def node(x):
-    return double(x)
-"""
+from headstart.learning.splits import draws_of
+from headstart.pipelines import checking
 
 
-@pytest.fixture
-def fingerprint_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Fingerprint of `node` in a package made of the two texts, as a new process sees it."""
-    package = "sample_package"
-    folder = tmp_path / package
-    folder.mkdir()
-    (folder / "__init__.py").touch()
-    monkeypatch.syspath_prepend(tmp_path)
-
-    def of(callee: str = CALLEE, caller: str = CALLER) -> str:
-        (folder / "callee.py").write_text(callee)
-        (folder / "caller.py").write_text(caller.format(package=package))
-        for name in [m for m in sys.modules if m.startswith(package)]:
-            del sys.modules[name]
-        importlib.invalidate_caches()
-        for function in ("_imported_modules", "_source", "_module_fingerprint"):
-            getattr(fingerprint, function).cache_clear()
-        return code_fingerprint(importlib.import_module(f"{package}.caller").node)
-
-    yield of
-    for name in [m for m in sys.modules if m.startswith(package)]:
-        del sys.modules[name]
+def test_code_is_found_through_partials_and_by_classes():
+    assert code_units(partial(draws_of, 1)) == code_units(draws_of)
+    assert "headstart.learning.splits.Draw" in code_units(draws_of)
+    assert "headstart.learning.configuration.Parameters" in code_units(ComputeParameters)
+    assert code_fingerprint(draws_of) != code_fingerprint(ComputeParameters)
 
 
-def test_a_changed_callee_changes_the_fingerprint(fingerprint_of):
-    assert fingerprint_of() != fingerprint_of(CALLEE.replace("2 * x", "3 * x"))
+def test_another_version_of_a_library_is_other_code(monkeypatch):
+    before = code_fingerprint(draws_of)
+    monkeypatch.setitem(library_versions(), "torch", "0.1")
+    assert code_fingerprint(draws_of) != before
 
 
-def test_an_import_inside_the_function_counts(fingerprint_of):
-    inside = "def node(x):\n    from {package}.callee import double\n    return double(x)\n"
-    assert fingerprint_of(caller=inside) != fingerprint_of(
-        CALLEE.replace("2 * x", "3 * x"), caller=inside
+def test_what_only_lora_calls_belongs_to_its_nodes_and_the_evaluation(monkeypatch):
+    from headstart import pipeline_registry
+
+    parameters, catalog = base_configuration(Path(__file__).parent.parent)
+    parameters["text"]["methods"].append("bitfit")
+    experiment = read_experiment(parameters, catalog)
+    monkeypatch.setattr(pipeline_registry, "_experiment", experiment)
+    pipelines = pipeline_registry.register_pipelines()
+    nodes = pipelines["__default__"].nodes
+    # Checks plan every way of training. They run again, and what they write stays the same.
+    code = {
+        node.name: code_units(node.func)
+        for node in nodes
+        if not node.name.startswith(f"{checking.NAMESPACE}.")
+    }
+
+    def calling(unit: str) -> set[str]:
+        return {name for name, units in code.items() if f"headstart.learning.{unit}" in units}
+
+    fits = {name for name in code if name.startswith("lora.") and "collect" not in name}
+    lora = {name for name in fits if not name.endswith(".bitfit")}
+    handed_over = {"prediction.newsgroups.hand_over"}
+    assert "lora.newsgroups.minilm.lora" in lora
+    assert calling("text.lora.add_lora") == lora | handed_over
+    assert calling("text.lora.merge_lora") == handed_over
+    assert calling("text.bitfit.train_biases") == (
+        {"lora.newsgroups.minilm.bitfit", "lora.minilm.costs"} | handed_over
     )
-
-
-def test_comments_docstrings_and_layout_do_not_count(fingerprint_of):
-    before = fingerprint_of()
-    assert before == fingerprint_of(CALLEE.replace("Twice x.", "Doubles."))
-    assert before == fingerprint_of(CALLEE.replace("# the whole method", ""))
-    assert before == fingerprint_of("\n\n" + CALLEE)
+    assert calling("text.adaptation.fit_text") > fits - {"lora.minilm.costs"}
 
 
 def test_a_file_is_its_bytes_and_a_folder_its_names_and_bytes(tmp_path: Path):

@@ -114,7 +114,7 @@ def test_a_changed_parameter_reruns_its_stage_and_what_depends_on_it(kedro, fini
         "probing.nearest_neighbors.temperature=0.2",
     )
     assert done.returncode == 0, done.stderr
-    assert "probing.faces.imagenet.nearest_neighbors (parameter probing changed)" in done.stdout
+    assert "probing.faces.imagenet.nearest_neighbors (parameter probing." in done.stdout
     assert "evaluation.collect_scores" in done.stdout
     for untouched in ("ingestion.", "representation.", "fine_tuning.", "pretraining."):
         assert untouched not in done.stdout
@@ -132,6 +132,36 @@ def test_a_pretext_tasks_learning_rate_reruns_it_and_what_depends_on_it(kedro, f
     for stage in ("pretraining.faces", "representation.faces", "probing.faces"):
         others = {name for name in ran if name.startswith(stage)}
         assert all(name.startswith(f"{stage}.jigsaw.") for name in others), others
+
+
+def explained(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
+    """Node -> why it would run."""
+    assert done.returncode == 0, done.stderr
+    found = re.findall(r"^(\S+\.\S+) +(run|skip) +(.+)$", done.stdout, re.MULTILINE)
+    assert len(found) > 50
+    return {name: why for name, what, why in found if what == "run"}
+
+
+def test_an_edited_function_reruns_who_calls_it_and_what_depends_on_that(kedro, finished):
+    before = {path: path.stat().st_mtime_ns for path in (finished / "data").rglob("*")}
+    file = finished / "src/headstart/learning/nearest_neighbors.py"
+    text = file.read_text()
+    definition = "def fit_nearest_neighbors("
+    assert definition in text
+    file.write_text(text.replace(definition, f"# A comment.\n\n\n{definition}"))
+    assert explained(kedro(finished, "run", "--env", "test", "--explain")) == {}
+    file.write_text(text.replace(definition, f"@staticmethod\n{definition}"))
+    ran = explained(kedro(finished, "run", "--env", "test", "--explain"))
+    why = "code headstart.learning.nearest_neighbors.fit_nearest_neighbors changed"
+    edited = {name for name, reason in ran.items() if reason == why}
+    assert "probing.faces.imagenet.nearest_neighbors" in edited
+    assert all(name.endswith((".nearest_neighbors", ".hand_over")) for name in edited)
+    assert ran["probing.collect_scores"].startswith("input probing.faces.")
+    assert ran["probing.collect_scores"].endswith("nearest_neighbors_scores will be made anew")
+    for untouched in ("ingestion.", "pretraining.", "representation.", "fine_tuning."):
+        assert not [name for name in ran if name.startswith(untouched)]
+    after = {path: path.stat().st_mtime_ns for path in (finished / "data").rglob("*")}
+    assert after == before
 
 
 def test_a_damaged_feature_file_is_noticed_and_made_again(kedro, finished):

@@ -1,4 +1,4 @@
-"""The project's own `kedro run`: Kedro's, with skipping, clear errors and `--force`."""
+"""The project's own `kedro run`: Kedro's, with skipping, `--explain` and clear errors."""
 
 import os
 import sys
@@ -19,12 +19,14 @@ def cli() -> None:
     """Commands of this project."""
 
 
-def _run(force: bool, **options: Any) -> Any:
+def _run(force: bool, explain: bool, wait: bool, **options: Any) -> Any:
+    own = {"force": force, "explain": explain, "wait": wait}
     if options["runner"] is None:
         options["runner"] = "headstart.runner.IncrementalRunner"
-        options["runner_params"] = {**options["runner_params"], "force": force}
-    elif force:
-        raise click.UsageError("--force goes with the project's own runner, not with --runner.")
+        options["runner_params"] = {**options["runner_params"], **own}
+    for name, given in own.items():
+        if given and options["runner"] != "headstart.runner.IncrementalRunner":
+            raise click.UsageError(f"--{name} goes with the project's own runner alone.")
     try:
         result = kedro_run.callback(**options)  # type: ignore[misc]
     except KeyboardInterrupt:
@@ -36,8 +38,10 @@ def _run(force: bool, **options: Any) -> Any:
             raise
         click.secho(f"Error: {message}", fg="red", err=True)
         sys.exit(1)
-    for name in ("report", "prediction.table"):
-        if name in result:
+    tables = ("table", "text_table", "row_table")
+    predicted = [f"prediction.{name}" for name in tables]
+    for name in ("report", *predicted, "adaptation.table", "adaptation.numbers"):
+        if name in result and not explain:
             path = Path(str(result[name]._filepath))
             click.echo(f"{name.partition('.')[0].capitalize()}: {os.path.relpath(path)}")
     return result
@@ -50,16 +54,28 @@ run = click.Command(
         click.Option(
             ["--force"], is_flag=True, help="Run every node again, whether it changed or not."
         ),
+        click.Option(
+            ["--explain"],
+            is_flag=True,
+            help="Run nothing; say which nodes would run or be skipped, and why.",
+        ),
+        click.Option(
+            ["--wait"],
+            is_flag=True,
+            help="While another run works on the same data, wait until it has ended.",
+        ),
     ],
     callback=_run,
     help="""Run the experiment: which way of transferring pays, and at what cost.
 
     Without options it runs every stage on every target of conf/base/parameters.yml and writes
-    data/08_reporting/report.html. What is unchanged since the last run is not done again.
+    data/08_reporting/report.html. What is unchanged since the last run is not done again;
+    --explain says what would be done, and why.
 
     \b
     kedro run --params targets=my_parts          data/01_raw/my_parts/CLASS/*.jpg as the target
     kedro run --pipelines prediction --params prediction.images=FOLDER
+    kedro run --explain                          what would be done again, and why
     kedro run --env test                         the same experiment made tiny
     """,
 )

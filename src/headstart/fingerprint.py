@@ -6,17 +6,17 @@ nothing, and one flipped byte does.
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import importlib.metadata
-import importlib.util
 import inspect
 import json
 import sys
-from collections.abc import Callable, Iterator
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
+
+from headstart.called_code import CalledCode
 
 # Results can change with these, whatever the project's own code says.
 _LIBRARIES = (
@@ -25,23 +25,41 @@ _LIBRARIES = (
 )
 
 
-def code_fingerprint(function: Callable[..., Any]) -> str:
-    """Fingerprint of a function's code: its module and all modules of the project it imports.
-
-    Comments, docstrings and formatting do not count; files that are not Python beside a module
-    (templates) do. Coarser than a call graph, and never misses a changed callee.
+def code_units(function: Callable[..., Any]) -> dict[str, str]:
+    """What a function calls of its own package (`headstart.called_code`), and itself.
 
     Args:
-        function: a function of a package; partials and wrappers are looked through.
+        function: a function or a class of a package; partials and wrappers are looked through, to
+            functions that are given to a partial, too.
+
+    Returns:
+        Full name of each function, class and constant -> digest of its text. Comments, docstrings
+        and layout do not count. Read once a process: what is loaded is what was read.
     """
-    function = inspect.unwrap(getattr(function, "func", function))
-    digest = hashlib.sha256()
-    digest.update(f"{function.__module__}.{function.__qualname__}".encode())
-    for name in sorted(_imported_modules(function.__module__)):
-        digest.update(name.encode())
-        digest.update(_module_fingerprint(name).encode())
-    digest.update(_library_versions().encode())
-    return digest.hexdigest()
+    if isinstance(function, partial):
+        given = [part for part in function.args if callable(part)]
+        return {
+            name: digest for f in (function.func, *given) for name, digest in code_units(f).items()
+        }
+    function = inspect.unwrap(function)
+    file = inspect.getsourcefile(function)
+    if file is None:
+        raise ValueError(f"{function} has no source text")
+    path = Path(file)
+    place = path.parent if path.name == "__init__.py" else path.with_suffix("")
+    package, *inside = function.__module__.split(".")
+    folder = place.parents[len(inside) - 1] if inside else place
+    unit = function.__qualname__.partition(".")[0]
+    return _called_code(package, folder).of(function.__module__, unit)
+
+
+def code_fingerprint(function: Callable[..., Any]) -> str:
+    """Fingerprint of a function's code, of all that it calls, and of the libraries' versions.
+
+    Args:
+        function: as for `code_units`.
+    """
+    return value_fingerprint([function.__qualname__, code_units(function), library_versions()])
 
 
 def path_fingerprint(path: Path) -> str | None:
@@ -64,10 +82,24 @@ def path_fingerprint(path: Path) -> str | None:
 
 def value_fingerprint(value: Any) -> str:
     """Fingerprint of a parameter: JSON-like values and pydantic models."""
-    if hasattr(value, "model_dump"):
-        value = value.model_dump(mode="json")
-    text = json.dumps(value, sort_keys=True, default=str)
+    text = json.dumps(plain_value(value), sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def plain_value(value: Any) -> Any:
+    """A parameter as JSON has it.
+
+    Args:
+        value: JSON-like, or a pydantic model.
+    """
+    return value.model_dump(mode="json") if hasattr(value, "model_dump") else value
+
+
+@cache
+def library_versions() -> dict[str, str]:
+    """Python and the libraries that results can change with -> their versions."""
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    return {"python": python, **{name: importlib.metadata.version(name) for name in _LIBRARIES}}
 
 
 def _add_file(digest: Any, path: Path) -> None:
@@ -75,73 +107,4 @@ def _add_file(digest: Any, path: Path) -> None:
         digest.update(hashlib.file_digest(file, "sha256").digest())
 
 
-@cache
-def _imported_modules(start: str) -> frozenset[str]:
-    """The module and all that it imports, directly or not, of the same top-level package."""
-    package = start.split(".")[0]
-    found: set[str] = set()
-    waiting = [start]
-    while waiting:
-        name = waiting.pop()
-        if name in found or _source(name) is None:
-            continue
-        found.add(name)
-        waiting += [n for n in _imports(name) if n.split(".")[0] == package]
-    return frozenset(found)
-
-
-def _imports(module: str) -> Iterator[str]:
-    """Names of modules that a module's text imports, at its top or inside its functions."""
-    for statement in ast.walk(_tree(module)):
-        if isinstance(statement, ast.Import):
-            yield from (alias.name for alias in statement.names)
-        elif isinstance(statement, ast.ImportFrom) and statement.module and not statement.level:
-            yield statement.module
-            # `from package import module` names a module, too.
-            yield from (f"{statement.module}.{alias.name}" for alias in statement.names)
-
-
-@cache
-def _source(module: str) -> Path | None:
-    try:
-        spec = importlib.util.find_spec(module)
-    except ModuleNotFoundError:
-        return None
-    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
-        return None
-    return Path(spec.origin)
-
-
-def _tree(module: str) -> ast.Module:
-    path = _source(module)
-    assert path is not None
-    return ast.parse(path.read_text(encoding="utf-8"))
-
-
-@cache
-def _module_fingerprint(module: str) -> str:
-    tree = _tree(module)
-    for statement in ast.walk(tree):
-        body = getattr(statement, "body", None)
-        if (
-            isinstance(body, list)
-            and body
-            and isinstance(body[0], ast.Expr)
-            and isinstance(body[0].value, ast.Constant)
-            and isinstance(body[0].value.value, str)
-        ):
-            del body[0]  # a docstring
-    digest = hashlib.sha256(ast.dump(tree).encode())
-    path = _source(module)
-    assert path is not None
-    if path.name == "__init__.py":
-        return digest.hexdigest()
-    for template in sorted(path.parent.glob("*.jinja")):
-        _add_file(digest, template)
-    return digest.hexdigest()
-
-
-@cache
-def _library_versions() -> str:
-    python = f"python {sys.version_info.major}.{sys.version_info.minor}"
-    return " ".join([python, *(f"{n} {importlib.metadata.version(n)}" for n in _LIBRARIES)])
+_called_code = cache(CalledCode)

@@ -9,11 +9,13 @@ from kedro.pipeline import Pipeline
 
 from headstart.experiment import Experiment, base_configuration, probes_of, read_experiment
 from headstart.pipelines import (
+    adaptation,
     collecting,
     evaluation,
     fine_tuning,
     in_context,
     ingestion,
+    meta_learning,
     multi_task,
     planning,
     prediction,
@@ -21,6 +23,7 @@ from headstart.pipelines import (
     probing,
     representation,
 )
+from headstart.pipelines.checking import PLANS
 
 _experiment: Experiment | None = None
 
@@ -44,7 +47,8 @@ def register_pipelines() -> dict[str, Pipeline]:
     texts, text = experiment.text_targets, experiment.text
     text_sources = experiment.text_sources
     tables = experiment.table_targets
-    families = experiment.few_shot.families
+    few_shot, shots = experiment.few_shot, experiment.family_shots
+    families = few_shot.image_families
     pretrained = [f"pretraining.{source}.{task}" for source, task in experiment.pretrainings]
     represented = [
         f"representation.{t}.{r}" for t, r in product(targets, experiment.representations)
@@ -173,6 +177,28 @@ def register_pipelines() -> dict[str, Pipeline]:
             multi_task.create_pipeline(t, m) for t, m in product(tables, experiment.tables.methods)
         )
         + _sum(multi_task.create_gains_pipeline(t) for t in tables),
+        "meta_learning": collecting.create_pipeline(
+            "meta_learning",
+            {
+                **{
+                    table: experiment.meta_learned(table)
+                    for table in ("scores", "curves", "trainings", "history")
+                },
+                "examples": experiment.drawn_sinusoids,
+            },
+        )
+        + meta_learning.create_check_pipeline(few_shot.families)
+        + _sum(
+            meta_learning.create_classes_pipeline(
+                f, few_shot.methods_of(f), few_shot.representations, shots[f]
+            )
+            for f in families
+        )
+        + _sum(
+            meta_learning.create_sinusoids_pipeline(few_shot.methods_of(f), shots[f])
+            for f in few_shot.families
+            if f not in families
+        ),
     }
     written = _sum(stages.values()).all_outputs()
     stages["evaluation"] = evaluation.create_pipeline(
@@ -187,7 +213,10 @@ def register_pipelines() -> dict[str, Pipeline]:
             for kind, names in {
                 "scores": [
                     f"{stage}.scores"
-                    for stage in ("probing", "fine_tuning", "lora", "in_context", "multi_task")
+                    for stage in (
+                        *("probing", "fine_tuning", "lora", "in_context", "multi_task"),
+                        "meta_learning",
+                    )
                 ],
                 "predictions": [
                     "probing.predictions",
@@ -206,6 +235,10 @@ def register_pipelines() -> dict[str, Pipeline]:
                 "lora_ranks": ["lora.ranks"],
                 "pretext_history": ["pretraining.history"],
                 "pretext_examples": ["pretraining.examples"],
+                "few_shot_curves": ["meta_learning.curves"],
+                "sinusoid_examples": ["meta_learning.examples"],
+                "few_shot_trainings": ["meta_learning.trainings"],
+                "plans": sorted(name for name in written if name.startswith(PLANS)),
             }.items()
         },
     ) + _sum(prediction.create_hand_over_pipeline(t, list(encoders[t].values())) for t in targets)
@@ -213,12 +246,15 @@ def register_pipelines() -> dict[str, Pipeline]:
         prediction.create_text_hand_over_pipeline(t, experiment.language_models(t))
         for t in texts
         if text.hands_over
-    )
+    ) + _sum(prediction.create_table_hand_over_pipeline(t) for t in tables)
     return {
         **stages,
         "planning": planning.create_pipeline(),
         "prediction": prediction.create_pipeline(),
         "text_prediction": prediction.create_text_pipeline(),
+        "table_prediction": prediction.create_table_pipeline(),
+        "adaptation": adaptation.create_pipeline(),
+        "regression_adaptation": adaptation.create_regression_pipeline(),
         "__default__": _sum(stages.values()),
     }
 

@@ -2,7 +2,7 @@
 
 import warnings
 
-from headstart.hooks import ExperimentHooks
+from headstart.hooks import ConfigurationHooks, ExperimentHooks
 from headstart.tracking.hooks import TrackingHooks
 
 # Said at every run; nothing that a user could act on.
@@ -12,7 +12,7 @@ for message in (
 ):
     warnings.filterwarnings("ignore", message=message)
 
-HOOKS = (ExperimentHooks(), TrackingHooks())
+HOOKS = (ExperimentHooks(), ConfigurationHooks(), TrackingHooks())
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro-mlflow", "kedro_mlflow")  # instead of TrackingHooks
 CONFIG_LOADER_ARGS = {
     "base_env": "base",

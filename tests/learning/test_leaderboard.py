@@ -2,8 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from headstart.errors import HeadstartError
 from headstart.learning.fits import RESULT_COLUMNS, Fit, score_table
-from headstart.learning.leaderboard import leaderboard, recommend
+from headstart.learning.leaderboard import deciding_metric, leaderboard, recommend
 
 
 def rows(representation, method, shots, values, parameters=10, metric="accuracy"):
@@ -194,3 +195,28 @@ def test_a_gain_is_against_the_same_architecture_from_scratch():
         "imagenet_untrained from scratch; the best network from scratch is random, 0.550"
         in (answer["reason"])
     )
+
+
+def test_a_target_may_have_a_deciding_metric_of_its_own():
+    validation = pd.DataFrame(
+        [
+            *rows("a", "linear_probe", 1, [0.9]),
+            *rows("b", "linear_probe", 1, [0.8]),
+            *rows("a", "linear_probe", 1, [0.9], metric="nll"),
+            *rows("b", "linear_probe", 1, [0.1], metric="nll"),
+        ]
+    )
+    other = pd.concat([validation, validation.assign(target="other")])
+    board = leaderboard(other)
+    found = recommend(other, board, "accuracy", {"other": "nll", "absent": "rmse"})
+    target = validation["target"].iloc[0]
+    assert (found[target]["metric"], found[target]["representation"]) == ("accuracy", "a")
+    assert (found["other"]["metric"], found["other"]["representation"]) == ("nll", "b")
+    with pytest.raises(HeadstartError, match=r"metric_of.other: .* by auc; it has accuracy, nll"):
+        recommend(other, board, "accuracy", {"other": "auc"})
+
+
+def test_where_the_metric_cannot_score_a_target_a_known_one_decides():
+    assert deciding_metric("t", {"mae", "rmse"}, "accuracy") == "rmse"
+    assert deciding_metric("t", {"mae", "rmse"}, "accuracy", {"t": "mae"}) == "mae"
+    assert deciding_metric("t", {"accuracy", "nll"}, "nll") == "nll"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,7 @@ import pandas as pd
 import pytest
 
 from headstart.errors import HeadstartError
-from headstart.learning.table_features import Features, make_features
+from headstart.learning.table_features import Features, coding_of, make_features
 from headstart.learning.task_table import TaskTable
 
 
@@ -86,3 +88,27 @@ def test_no_name_is_given_twice() -> None:
     found = features({"target": [1, 2], "z=b": [3, 4], "z": ["a", "b"]})
     assert list(found.table) == ["target_", "z=b", "z=b_"]
     assert found.made_from == {"target_": "target", "z=b": "z=b", "z=b_": "z"}
+
+
+def test_new_rows_are_coded_as_those_that_the_coding_was_found_on() -> None:
+    inputs = {
+        **{"x": [1, None, 30, 4], "hour": [0, 6, 12, 18], "two": ["b", "a", None, "a"]},
+        "three": ["u", "v", "w", "u"],
+    }
+    found = features(inputs, limits={"x": (0, 10)}, cycles={"hour": 24.0})
+    codings = [coding_of(json.loads(json.dumps(asdict(one)))) for one in found.codings]
+    for one in codings:
+        again = one.apply(one.read(pd.Series(inputs[one.column]))[0])
+        assert again.equals(found.table[list(one.features)]), one.column
+    by_column = {one.column: one for one in codings}
+    # Alone a row has neither the other categories nor missing values beside it.
+    values, wrong = by_column["three"].read(pd.Series(["w", "z", None]))
+    assert wrong.tolist() == ["z"]
+    made = by_column["three"].apply(values)
+    assert made.iloc[0].tolist() == [0, 0, 1]
+    assert made.iloc[1:].isna().all(axis=None)
+    values, wrong = by_column["x"].read(pd.Series(["2.5", "much", "11"]))
+    assert wrong.tolist() == ["much"]
+    made = by_column["x"].apply(values)
+    assert made["x"].tolist()[0] == 2.5
+    assert made["x"].isna().tolist() == made["x_missing"].astype(bool).tolist() == [0, 1, 1]

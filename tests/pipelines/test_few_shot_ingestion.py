@@ -199,8 +199,9 @@ def configuration() -> tuple[dict[str, Any], dict[str, Any]]:
 
 def test_a_family_is_read_when_it_is_named_even_if_it_is_a_target() -> None:
     parameters, catalog = configuration()
-    assert parameters["few_shot"]["families"] == []
-    changed = {**parameters, "few_shot": {"families": "faces"}, "targets": ["faces"]}
+    few_shot = parameters["few_shot"]
+    assert few_shot["families"] == []
+    changed = {**parameters, "few_shot": {**few_shot, "families": "faces"}, "targets": ["faces"]}
     try:
         pipeline_registry.use(read_experiment(changed, catalog))
         ingestion = pipeline_registry.register_pipelines()["ingestion"]
@@ -222,5 +223,6 @@ def test_a_family_is_read_when_it_is_named_even_if_it_is_a_target() -> None:
 )
 def test_families_that_will_not_do(family: str, message: str) -> None:
     parameters, catalog = configuration()
+    few_shot = {**parameters["few_shot"], "families": [family]}
     with pytest.raises(HeadstartError, match=message):
-        read_experiment({**parameters, "few_shot": {"families": [family]}}, catalog)
+        read_experiment({**parameters, "few_shot": few_shot}, catalog)

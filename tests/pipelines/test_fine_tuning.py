@@ -18,6 +18,7 @@ from headstart.learning import encoders, fine_tune, networks
 from headstart.learning.checkpoints import CheckpointFolder
 from headstart.learning.configuration import ComputeParameters
 from headstart.learning.fits import RESULT_COLUMNS
+from headstart.pipelines.checking import NAMESPACE, PLANS, plan_table
 from headstart.pipelines.fine_tuning import create_baseline_pipeline, create_pipeline
 from headstart.pipelines.fine_tuning.parameters import FineTuningParameters
 
@@ -86,11 +87,13 @@ def inputs(tmp_path: Path) -> dict[str, Any]:
         "checkpoints": CheckpointFolder(tmp_path / "checkpoints"),
         "parameters": parameters(),
         "compute": COMPUTE,
+        "plan": plan_table([]),
     }
 
 
 def function(pipeline: Pipeline) -> Any:
-    (node,) = pipeline.nodes
+    """Of the node that fits, behind the one that checks."""
+    (node,) = (node for node in pipeline.nodes if node.namespace != NAMESPACE)
     return node.func
 
 
@@ -159,8 +162,11 @@ def test_workers_give_the_same_tables(inputs: dict[str, Any]) -> None:
 
 def test_the_pipelines_read_and_write_their_own_namespace() -> None:
     tuned = create_pipeline("cells", "imagenet", "representation.cells.imagenet.encoder")
-    assert {n.name for n in tuned.nodes} == {"fine_tuning.cells.imagenet.fine_tune"}
-    assert tuned.inputs() == {
+    (fit,) = (node for node in tuned.nodes if node.namespace != NAMESPACE)
+    assert fit.name == "fine_tuning.cells.imagenet.fine_tune"
+    (plan,) = (name for name in fit.inputs if name.startswith(PLANS))
+    assert plan in tuned.all_outputs()
+    assert set(fit.inputs) - {plan} == {
         "ingestion.cells.target_images",
         "ingestion.cells.splits",
         "ingestion.cells.draws",
@@ -169,13 +175,14 @@ def test_the_pipelines_read_and_write_their_own_namespace() -> None:
         "params:fine_tuning",
         "params:compute",
     }
-    assert tuned.outputs() == {
+    assert set(fit.outputs) == {
         f"fine_tuning.cells.imagenet.{table}" for table in ("scores", "predictions", "history")
     }
     baseline = create_baseline_pipeline("cells", "random", "representation.cells.random.encoder")
-    assert {n.name for n in baseline.nodes} == {"fine_tuning.cells.random.from_scratch"}
-    assert "representation.cells.random.encoder" in baseline.inputs()
-    assert tuned.outputs().isdisjoint(baseline.outputs())
+    (scratch,) = (node for node in baseline.nodes if node.namespace != NAMESPACE)
+    assert scratch.name == "fine_tuning.cells.random.from_scratch"
+    assert "representation.cells.random.encoder" in scratch.inputs
+    assert set(fit.outputs).isdisjoint(scratch.outputs)
 
 
 def test_the_default_parameters_are_valid_and_misspelt_ones_refused() -> None:

@@ -11,7 +11,7 @@ import yaml
 from kedro.config import OmegaConfigLoader
 
 from headstart.learning.configuration import ComputeParameters
-from headstart.learning.planning.gpus import gpus_of
+from headstart.learning.planning.gpu_catalogue import gpus_of
 from headstart.learning.planning.parameters import PlanningParameters
 from headstart.pipelines.planning import create_pipeline
 from headstart.pipelines.planning.figure import COLORS, bar_labels

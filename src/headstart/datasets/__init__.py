@@ -7,11 +7,15 @@ from importlib import import_module
 from typing import Any
 
 _MODULES = {
+    "AdaptedLearnerDataset": "adapted_learner",
     "CSVDataset": "files",
     "CheckpointsDataset": "checkpoints",
+    "ConfigurationDataset": "configuration",
+    "DeviceMemoryDataset": "device_memory",
     "EncoderDataset": "encoder",
     "FeaturesDataset": "features",
     "FittedModelDataset": "fitted_model",
+    "FittedTasksDataset": "fitted_tasks",
     "FittedTextDataset": "fitted_text",
     "GlyphsDataset": "glyphs",
     "HuggingFaceTextDataset": "text_hugging_face",
@@ -21,7 +25,9 @@ _MODULES = {
     "ImageTableDataset": "image_table",
     "JSONDataset": "files",
     "LanguageModelDataset": "language_model",
+    "MetaLearnerDataset": "meta_learner",
     "ModelConfigurationsDataset": "model_configurations",
+    "NewRowsDataset": "new_rows",
     "PackageDataset": "package",
     "ParquetDataset": "files",
     "PickledFrameDataset": "pickled_frame",

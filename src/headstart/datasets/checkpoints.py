@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,11 @@ class CheckpointsDataset(AbstractDataset[Any, "CheckpointFolder"]):
     def save(self, data: Any) -> None:
         """Always refused: the training loop writes its checkpoints itself."""
         raise DatasetError("Checkpoints are written by the training loop.")
+
+    def clear(self) -> None:
+        """Delete the folder and everything in it."""
+        if self._filepath.exists():
+            shutil.rmtree(self._filepath)
 
     def fingerprint(self) -> str:
         """Always the same: checkpoints save time and decide nothing."""

@@ -85,6 +85,24 @@ class LanguageModelDataset(AbstractDataset["LanguageModel", "LanguageModel"]):
         # What was read into float32 is a model like any other, and can be saved like one.
         return unquantized(model) if "gguf_file" in options else model
 
+    def configuration(self) -> dict[str, Any]:
+        """The fields of its `config.json`; no weights are read.
+
+        Raises:
+            DatasetError: there is no such model.
+        """
+        from transformers import PreTrainedConfig
+
+        where, options = self._where()
+        try:
+            fields, _ = PreTrainedConfig.get_config_dict(where, **options)
+        except (OSError, ValueError) as error:
+            first = str(error).splitlines()[0]
+            raise DatasetError(
+                f"The configuration of the language model {self._name()} cannot be read: {first}"
+            ) from error
+        return dict(fields)
+
     def save(self, data: LanguageModel) -> None:
         """Write a `save_pretrained` folder.
 

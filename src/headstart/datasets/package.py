@@ -57,6 +57,12 @@ class PackageDataset(AbstractDataset[Any, Any]):
         """
         return self._inside().load()
 
+    def configuration(self) -> dict[str, Any]:
+        """That of the dataset inside, a `LanguageModelDataset`."""
+        inside: Any = self._inside()
+        fields: dict[str, Any] = inside.configuration()
+        return fields
+
     def save(self, data: Any) -> None:
         """Always refused: a package is read only.
 

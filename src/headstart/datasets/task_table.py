@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 from kedro.io import AbstractDataset, DatasetError
 
-from headstart.datasets.columns import as_names, as_numbers, as_times, seems_numeric
 from headstart.datasets.tables import read_table
+from headstart.learning.table_columns import as_names, as_numbers, as_times, seems_numeric
 from headstart.learning.task_table import Position, TaskTable
 
 _KINDS = (None, "regression", "classification")
@@ -156,6 +156,8 @@ class TaskTableDataset(AbstractDataset[Any, TaskTable]):
             positions=self._positions or self._read_positions(table, rows["task"]),
             left_out=left_out,
             chosen=self._features is not None,
+            task_name=self._task,
+            missing_values=self._missing_values,
         )
 
     def save(self, data: Any) -> None:

@@ -4,6 +4,7 @@ from headstart.experiment.experiment import Experiment
 from headstart.experiment.reading import (
     STAGES,
     base_configuration,
+    language_models,
     read_experiment,
     refuse_unknown,
 )
@@ -13,6 +14,7 @@ __all__ = [
     "STAGES",
     "Experiment",
     "base_configuration",
+    "language_models",
     "probes_of",
     "read_experiment",
     "refuse_unknown",

@@ -6,6 +6,7 @@ from typing import Annotated, get_args
 from pydantic import BeforeValidator, Field
 
 from headstart.experiment.tracks import (
+    SINUSOIDS,
     FewShotExperiment,
     Method,
     Pretext,
@@ -37,6 +38,7 @@ class Experiment(Parameters):
         post_training_source: `text_pretraining.post_training.source`.
         ranks: `text_fine_tuning.ranks`.
         task_tables: the targets that are tables of several tasks.
+        family_shots: family of few-shot tasks -> `meta_learning`'s numbers of shots.
     """
 
     targets: Annotated[list[str], BeforeValidator(as_list), Field(min_length=1)]
@@ -52,6 +54,7 @@ class Experiment(Parameters):
     post_training_source: str = ""
     ranks: tuple[int, ...] = ()
     task_tables: frozenset[str] = frozenset()
+    family_shots: Mapping[str, tuple[int, ...]] = Field(default_factory=dict)
 
     @classmethod
     def parameters(cls) -> set[str]:
@@ -224,6 +227,26 @@ class Experiment(Parameters):
             for target in self.table_targets
             for method in self.tables.methods
         ]
+
+    def meta_learned(self, table: str) -> list[str]:
+        """Catalog names of the tables of one kind that meta-learning writes.
+
+        Args:
+            table: scores, curves, trainings or history.
+        """
+        return [
+            f"meta_learning.{family}.{fit}.{table}"
+            for family in self.few_shot.families
+            for fit in self.few_shot.fits_of(family)
+        ]
+
+    @property
+    def drawn_sinusoids(self) -> list[str]:
+        """Catalog names of the tables of sinusoids that are drawn."""
+        if SINUSOIDS not in self.few_shot.families:
+            return []
+        names = ["curves_and_points", *self.few_shot.fits_of(SINUSOIDS)]
+        return [f"meta_learning.{SINUSOIDS}.{name}.examples" for name in names]
 
     def asked(self, table: str) -> list[str]:
         """Catalog names of the tables of one kind that `in_context` writes.

@@ -19,10 +19,12 @@ from headstart.experiment.tracks import (
     as_list,
 )
 from headstart.learning.configuration import Parameters
+from headstart.learning.meta_learning.parameters import FewShotMethod
 from headstart.learning.multi_task.parameters import TaskMethod
 from headstart.learning.pretext.parameters import PretrainingParameters
 from headstart.learning.text.pretraining_parameters import TextPretrainingTasks
 from headstart.pipelines.fine_tuning.text_parameters import TextFineTuningParameters
+from headstart.pipelines.meta_learning.parameters import MetaLearningParameters
 
 Block = TypeVar("Block", bound=Parameters)
 
@@ -31,7 +33,7 @@ STAGES = frozenset(
     {
         *("pretraining", "representation", "probing", "fine_tuning"),
         *("text_representation", "text_pretraining", "text_fine_tuning", "in_context"),
-        *("table_ingestion", "multi_task", "few_shot_ingestion"),
+        *("table_ingestion", "multi_task", "few_shot_ingestion", "meta_learning"),
     }
 )
 
@@ -63,6 +65,7 @@ def read_experiment(parameters: dict[str, Any], catalog: dict[str, Any]) -> Expe
     learning = _validated(TextPretrainingTasks, "text_pretraining", parameters)
     own["post_training_source"] = learning.post_training.source
     own["ranks"] = _validated(TextFineTuningParameters, "text_fine_tuning", parameters).ranks
+    meta_learning = _validated(MetaLearningParameters, "meta_learning", parameters)
     try:
         experiment = Experiment.model_validate({**own, "pretext_sources": pretraining.sources})
     except ValidationError as error:
@@ -70,7 +73,8 @@ def read_experiment(parameters: dict[str, Any], catalog: dict[str, Any]) -> Expe
     _refuse_wrong_sources(experiment, catalog)
     _refuse_wrong_text_source(experiment, catalog)
     _refuse_wrong_families(experiment, catalog)
-    return experiment
+    shots = {f: meta_learning.shots_of(f) for f in experiment.few_shot.families}
+    return experiment.model_copy(update={"family_shots": shots})
 
 
 def _validated(block: type[Block], name: str, parameters: dict[str, Any]) -> Block:
@@ -93,6 +97,19 @@ def _is_of(types: Collection[str], name: str, catalog: dict[str, Any]) -> bool:
             return True
         entry = entry.get("dataset")  # of a package
     return False
+
+
+def language_models(catalog: dict[str, Any]) -> list[str]:
+    """Names of the catalog's language models, of entries that stand for one model each.
+
+    Args:
+        catalog: its configuration.
+    """
+    return [
+        name
+        for name in catalog
+        if "{" not in name and _is_of(["LanguageModelDataset"], name, catalog)
+    ]
 
 
 def _refuse_wrong_sources(experiment: Experiment, catalog: dict[str, Any]) -> None:
@@ -189,7 +206,7 @@ def _explain(error: ValidationError, block: str = "") -> str:
             allowed = (
                 *(*get_args(Representation), *get_args(Method)),
                 *(*get_args(TextRepresentation), *get_args(TextMethod), *get_args(AskedModel)),
-                *get_args(TaskMethod),
+                *(*get_args(TaskMethod), *get_args(FewShotMethod)),
             )
             close = get_close_matches(str(given), allowed, n=1)
             message += f"; did you mean '{close[0]}'?" if close else ""

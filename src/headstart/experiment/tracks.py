@@ -6,6 +6,11 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BeforeValidator, Field
 
 from headstart.learning.configuration import Parameters
+from headstart.learning.meta_learning.parameters import (
+    ClassMethods,
+    FewShotMethod,
+    SinusoidMethods,
+)
 from headstart.learning.multi_task.parameters import TaskMethod
 
 Pretext = Literal["rotation", "jigsaw", "colorization", "inpainting", "contrastive", "supervised"]
@@ -16,7 +21,10 @@ Method = Literal["linear_probe", "nearest_neighbors", "fine_tune", "from_scratch
 TextPretext = Literal["masked_language", "next_word"]
 TextRepresentation = Literal["tfidf_svd", "glove", "minilm_untrained", "minilm", TextPretext]
 TextMethod = Literal[Method, "lora", "bitfit", "in_context"]
+FrozenEncoder = Literal["pixels", "imagenet"]
 AskedModel = Literal["smollm2", "next_word", "post_training"]
+
+SINUSOIDS = "sinusoids"  # the family of few-shot tasks that the program makes itself
 
 
 def as_list(value: Any) -> Any:
@@ -81,11 +89,43 @@ class FewShotExperiment(Parameters):
     """What is compared where learning itself is learned.
 
     Attributes:
-        families: names of families of tasks; the catalog entry `<name>.target` says where the
-            images of each are. One may be a target, too.
+        families: names of families of tasks: `sinusoids`, which the program makes itself, and
+            others, of which the catalog entry `<name>.target` says where the images are. One of
+            these may be a target, too.
+        methods: how tasks are learned; on each family those that are defined for it.
+        representations: the frozen encoders that `nearest_centroid` starts from.
     """
 
     families: Annotated[list[str], BeforeValidator(as_list)]
+    methods: Annotated[list[FewShotMethod], BeforeValidator(as_list), Field(min_length=1)]
+    representations: Annotated[list[FrozenEncoder], BeforeValidator(as_list)]
+
+    @property
+    def image_families(self) -> list[str]:
+        """The families that are made of images."""
+        return [family for family in self.families if family != SINUSOIDS]
+
+    def methods_of(self, family: str) -> list[str]:
+        """The methods that are defined for a family.
+
+        Args:
+            family: its name.
+        """
+        known = (SinusoidMethods if family == SINUSOIDS else ClassMethods).model_fields
+        return [method for method in dict.fromkeys(self.methods) if method in known]
+
+    def fits_of(self, family: str) -> list[str]:
+        """Names of the fits on a family: the methods, `nearest_centroid` once an encoder.
+
+        Args:
+            family: its name.
+        """
+        starts = {"nearest_centroid": [f"_{name}" for name in self.representations]}
+        return [
+            f"{method}{start}"
+            for method in self.methods_of(family)
+            for start in starts.get(method, [""])
+        ]
 
 
 def probes_of(methods: Collection[str]) -> list[str]:
@@ -95,3 +135,12 @@ def probes_of(methods: Collection[str]) -> list[str]:
         methods: names of methods.
     """
     return [m for m in ("linear_probe", "nearest_neighbors") if m in methods]
+
+
+def network_of(encoder: str) -> str:
+    """Which network an encoder of images is: that of the pretext tasks, or of `imagenet`.
+
+    Args:
+        encoder: its name, for instance `rotation` or `imagenet_untrained`.
+    """
+    return "imagenet" if encoder.startswith("imagenet") else "pretext"

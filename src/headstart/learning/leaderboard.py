@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from headstart.errors import HeadstartError
 from headstart.learning.fits import COST
 from headstart.learning.metrics import HIGHER_IS_BETTER
 from headstart.learning.statistics import Interval, mean_interval, paired_gain
@@ -27,13 +28,21 @@ LEADERBOARD_COLUMNS = [
 NOT_TRANSFERRED = ("pixels", "random", "imagenet_untrained", "minilm_untrained")
 
 FEATURES = "features"  # the representation where the columns of a table are what is learned from
+# The networks of few-shot methods, which all of them start from: a name that tells none apart.
+FEW_SHOT_NETWORKS = ("conv4", "dense")
+WITHOUT_NAME = (FEATURES, *FEW_SHOT_NETWORKS)
 # In a sentence:
 _NAMES = {
     **{"fine_tune": "Fine-tuning", "linear_probe": "A linear probe"},
     **{"separate": "A network for each task", "pooled": "One network for all tasks"},
     **{"pooled_with_task": "One network, told the task", "layer_sharing": "Sharing layers"},
     **{"regularized": "Pairwise regularization", "pcgrad": "Sharing layers with PCGrad"},
+    **{"maml": "MAML", "fomaml": "First-order MAML", "anil": "ANIL", "reptile": "Reptile"},
+    **{"prototypical": "Prototypical networks", "joint_training": "Joint training"},
+    **{"pooled_pretraining": "Baseline++ (pooled pretraining)"},
+    **{"nearest_centroid": "Nearest centroid"},
 }
+_LABELS = {"tables": "labeled rows per task", "few_shot": "shots"}  # labels per class elsewhere
 _SCRATCH = {"tables": "separate networks"}
 _ALL = -1  # stands for "all labels" (null) while grouping, which drops nulls
 
@@ -118,18 +127,33 @@ def baseline_method(track: str) -> str:
     return BASELINES.get(track, BASELINE)
 
 
-def deciding_metric(tried: Collection[str], metric: str) -> str:
+def deciding_metric(
+    target: str, tried: Collection[str], metric: str, metric_of: Mapping[str, str] | None = None
+) -> str:
     """The metric that decides on a target.
 
     Args:
-        tried: the metrics that the target is scored by.
+        target: its name.
+        tried: the metrics that it is scored by.
         metric: the one that was asked for.
+        metric_of: target -> the one that was asked for on it alone.
 
     Returns:
-        That one; on a target that it cannot score, such as accuracy on a regression, the first
-        of the known ones that can.
+        That one. On a target that `metric` cannot score, such as accuracy on a regression, the
+        first of the known ones that can.
+
+    Raises:
+        HeadstartError: the target is not scored by the one that was asked for on it alone.
     """
-    return metric if metric in tried else next(m for m in HIGHER_IS_BETTER if m in tried)
+    own = (metric_of or {}).get(target)
+    if own is None:
+        return metric if metric in tried else next(m for m in HIGHER_IS_BETTER if m in tried)
+    if own not in tried:
+        raise HeadstartError(
+            f"evaluation.metric_of.{target}: '{target}' is not scored by {own}; it has "
+            f"{', '.join(m for m in HIGHER_IS_BETTER if m in tried)}."
+        )
+    return own
 
 
 def baseline_of(representation: str, scratch: Collection[str]) -> str | None:
@@ -151,7 +175,10 @@ def baseline_of(representation: str, scratch: Collection[str]) -> str | None:
 
 
 def recommend(
-    validation: pd.DataFrame, board: pd.DataFrame, metric: str = "accuracy"
+    validation: pd.DataFrame,
+    board: pd.DataFrame,
+    metric: str = "accuracy",
+    metric_of: Mapping[str, str] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """The method to use on each target, at the largest number of labels that was tried.
 
@@ -164,18 +191,23 @@ def recommend(
         validation: validation scores, columns as the results table.
         board: the leaderboard (test scores).
         metric: the metric that decides, where a target has it (`deciding_metric`).
+        metric_of: target -> the metric that decides there.
 
     Returns:
         target -> figures of the recommended method (`representation`, `method`, `shots`,
         `validation_score`, `test_mean`, `gain`, costs, …), the `best_validation` runner it was
         compared with, `transfer_pays`, and the `reason` in words.
+
+    Raises:
+        HeadstartError: as `deciding_metric`.
     """
     asked = metric
     answers: dict[str, dict[str, Any]] = {}
     # A task within a target, `weather.JFK`, has no recommendation of its own.
-    whole = validation[~validation["target"].str.contains(".", regex=False)]
+    parts = validation["target"].str.contains(".", regex=False) & (validation["track"] == "tables")
+    whole = validation[~parts]
     for target, rows in whole.groupby("target", sort=False):
-        metric = deciding_metric(set(rows["metric"]), asked)
+        metric = deciding_metric(str(target), set(rows["metric"]), asked, metric_of)
         sign = 1.0 if HIGHER_IS_BETTER[metric] else -1.0
         scores = rows[rows["metric"] == metric]
         everything = scores["shots"].isna()
@@ -183,7 +215,7 @@ def recommend(
         at_most = scores[everything] if shots is None else scores[scores["shots"] == shots]
         candidates: list[dict[str, Any]] = []
         for (representation, method), group in at_most.groupby(["representation", "method"]):
-            values = group["value"].to_numpy()
+            values = np.array(list(_by_draw(group).values()))
             error = values.std(ddof=1) / math.sqrt(len(values)) if len(values) > 1 else 0.0
             candidates.append(
                 {
@@ -288,14 +320,15 @@ def _reason(
     gain: Interval,
     better: float,
 ) -> str:
-    each = "labeled rows per task" if track == "tables" else "labels per class"
+    each = _LABELS.get(track, "labels per class")
     labels = "with all labels" if shots is None else f"with {shots} {each}"
+    draws = "episodes" if track == "few_shot" else "seeds"
     scratch = _SCRATCH.get(track, "training from scratch")
     name = metric.replace("_", " ")
     if chosen is best:
         words = (
             f"{_call(chosen)} has the best validation {name} {labels}, {chosen['score']:.3f} "
-            "on average over seeds."
+            f"on average over {draws}."
         )
     else:
         words = (
@@ -335,7 +368,7 @@ def _call(candidate: dict[str, Any]) -> str:
     method = candidate["method"]
     if method == BASELINE:
         return f"Training from scratch ({candidate['representation']})"
-    if candidate["representation"] == FEATURES:
+    if candidate["representation"] in WITHOUT_NAME:
         return _NAMES.get(method, method.replace("_", " ").capitalize())
     name = _NAMES.get(method, method.replace("_", " ").capitalize())
     return f"{name} on {candidate['representation']}"

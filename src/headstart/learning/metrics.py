@@ -19,6 +19,8 @@ HIGHER_IS_BETTER: dict[str, bool] = {
     "auc": True,
     "rmse": False,
     "mae": False,
+    "mse": False,
+    "accuracy_transductive": True,  # batch norm sees all queries of a task together
 }
 
 _SMALLEST = 1e-12  # keeps the logarithm of a probability that was rounded to zero finite

@@ -31,7 +31,8 @@ def mean_interval(values: np.ndarray | list[float], confidence: float = 0.95) ->
         confidence: coverage, between 0 and 1.
 
     Returns:
-        The interval. One value has no spread: its bounds are NaN, not zero width.
+        The interval. One value has no spread: its bounds are NaN, not zero width; so are those of
+        a mean that is not finite.
     """
     from scipy import stats
 
@@ -39,8 +40,8 @@ def mean_interval(values: np.ndarray | list[float], confidence: float = 0.95) ->
     if x.ndim != 1 or len(x) == 0:
         raise ValueError(f"an interval needs a list of at least one value, got shape {x.shape}")
     mean = float(x.mean())
-    if len(x) == 1:
-        return Interval(mean, float("nan"), float("nan"), 1)
+    if len(x) == 1 or not np.isfinite(mean):
+        return Interval(mean, float("nan"), float("nan"), len(x))
     half = float(stats.t.ppf((1 + confidence) / 2, len(x) - 1) * x.std(ddof=1) / np.sqrt(len(x)))
     return Interval(mean, mean - half, mean + half, len(x))
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -30,6 +30,8 @@ class TaskTable:
         positions: task -> its position.
         left_out: column of the table that is no input -> why.
         chosen: the user has named the inputs; otherwise they are all columns that can be.
+        task_name: the task column's own name.
+        missing_values: that meant that there is none.
     """
 
     rows: pd.DataFrame
@@ -43,6 +45,8 @@ class TaskTable:
     positions: Mapping[str, Position] = field(default_factory=dict)
     left_out: Mapping[str, str] = field(default_factory=dict)
     chosen: bool = False
+    task_name: str = "task"
+    missing_values: Sequence[Any] = ()
 
     @property
     def timed(self) -> bool:

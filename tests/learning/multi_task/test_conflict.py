@@ -99,6 +99,39 @@ def test_gradnorm_evens_out_gradients_of_different_lengths(
     assert spreads[-1] < 1.5
 
 
+def test_gradnorms_weights_get_the_gradient_of_the_published_loss(
+    make_data: Callable[..., TaskData], make_parameters: Callable[..., Any]
+) -> None:
+    """Chen et al. 2018, algorithm 1, written out: one backward pass a task, its norm, autograd."""
+    slopes = np.array([0.3, 3.0, -1.0])
+    data = make_data(lambda x, task: x[:, 0] * slopes[task] + x[:, 1], (50, 50, 50))
+    learner, batch = start(data, make_parameters(l2=(0.0, 0.0)), "gradnorm")
+    alpha = learner.alpha
+    learner.backward(learner(vars(batch)))
+    first = learner.data_losses(batch).detach()
+    with torch.no_grad():  # some way on: other losses, unequal weights
+        for parameter in learner.networks.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+        learner.v.copy_(torch.tensor([[0.2, -0.4, 0.5], [1.0, 0.0, -0.3]]))
+    learner.zero_grad()
+    learner.backward(learner(vars(batch)))
+    shared = learner.networks.shared_parameters()
+    for c in range(2):
+        v = learner.v[c].detach().double().requires_grad_()
+        w = 3 * v.softmax(dim=0)
+        lengths = []
+        for t in range(3):
+            loss = learner.data_losses(batch)[c, t]
+            of_task = [part[c].flatten() for part in torch.autograd.grad(loss, shared)]
+            lengths.append((w[t] * torch.cat(of_task).double()).norm())
+        remaining = (learner.data_losses(batch).detach()[c] / first[c]).double()
+        wanted = torch.stack(lengths).mean().detach() * (remaining / remaining.mean()) ** alpha
+        published = sum((length - want).abs() for length, want in zip(lengths, wanted, strict=True))
+        (expected,) = torch.autograd.grad(published, v)
+        assert expected.abs().max() > 1e-3
+        assert torch.allclose(learner.v.grad[c].double(), expected, rtol=1e-4, atol=1e-6)
+
+
 def test_a_history_tells_of_pairs_only_where_they_are_few() -> None:
     cosines = np.array([[1, 0.5, -0.5], [0.5, 1, 0.3], [-0.5, 0.3, 1]])
     scores = cosine_scores(cosines, 3)

@@ -21,7 +21,8 @@ def peak(job: Job, batch: int) -> float:
 
 def test_what_fits_passes_with_its_predicted_peak():
     predicted = peak(FULL, 8)
-    assert check_fits("training", FULL, 8, predicted + 1) == round(predicted)
+    step = check_fits("training", FULL, 8, predicted + 1)
+    assert sum(step.peak().values()) == predicted
 
 
 def test_what_does_not_fit_is_refused_with_the_largest_batch_and_cheaper_methods():
@@ -51,3 +52,18 @@ def test_the_same_method_is_no_advice():
     with pytest.raises(HeadstartError) as told:
         check_fits("text", job, 64, 0.9 * peak(job, 64))
     assert "frozen (" not in str(told.value)
+
+
+def test_trainings_side_by_side_share_the_memory():
+    memory = 3 * peak(FULL, 16)
+    check_fits("training", FULL, 16, memory, at_once=3)
+    with pytest.raises(HeadstartError, match=r"for each of 4 at a time.*parallel_fits: 3, 3 at"):
+        check_fits("training", FULL, 16, memory, at_once=4)
+
+
+def test_what_could_be_done_instead_is_what_the_caller_says():
+    memory = 0.9 * peak(FULL, 16)
+    smaller = Job(IMAGES.model_copy(update={"image_size": 16}), PlannedMethod(kind="full"))
+    with pytest.raises(HeadstartError, match=r"so would an image_size of 16 \(") as told:
+        check_fits("training", FULL, 16, memory, cheaper={"an image_size of 16": smaller})
+    assert "8-bit" not in str(told.value)

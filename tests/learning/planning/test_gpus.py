@@ -8,10 +8,9 @@ from hypothesis import strategies as st
 
 from headstart.errors import HeadstartError
 from headstart.learning.planning.extrapolation import measure_cost
+from headstart.learning.planning.gpu_catalogue import Gpu, gpus_of
 from headstart.learning.planning.gpus import (
-    Gpu,
     gpus_needed,
-    gpus_of,
     held_by_each,
     largest,
     step_seconds,

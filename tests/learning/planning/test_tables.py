@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from headstart.learning.planning.extrapolation import measure_cost
-from headstart.learning.planning.gpus import Gpu
+from headstart.learning.planning.gpu_catalogue import Gpu
 from headstart.learning.planning.parameters import PlannedMethod, PlanningParameters
 from headstart.learning.planning.steps import Job
 from headstart.learning.planning.tables import (

@@ -21,6 +21,7 @@ from headstart.learning.text.adaptation import (
 )
 from headstart.learning.text.language_model import LanguageModel, encode, pad, tokenize
 from headstart.learning.text.parameters import LoraParameters, TextAdaptationParameters
+from headstart.learning.text.refit import ADAPTATIONS
 
 VEHICLES = ["car", "boat", "train"]
 TEXTS = [
@@ -36,7 +37,11 @@ ROWS = np.random.default_rng(0).permutation(len(TEXTS))
 
 
 def plan(
-    model: LanguageModel, steps: int = 40, head: str = "random", rate: float = 0.01
+    model: LanguageModel,
+    steps: int = 40,
+    head: str = "random",
+    rate: float = 0.01,
+    method: str = "lora",
 ) -> TextFitPlan:
     training = TrainingParameters(
         steps=steps, epochs=100, batch_size=8, learning_rate=rate, evaluations=2
@@ -63,6 +68,7 @@ def plan(
         ),
         lora=LoraParameters(rank=4, alpha=8, targets=["query", "value"]),
         compute=ComputeParameters(device="cpu", progress=False, batch_size=8),
+        adapt=ADAPTATIONS.get(method),
         made_of=["code"],
     )
 
@@ -79,7 +85,8 @@ def test_each_method_learns_and_trains_what_is_its_own(
 ) -> None:
     before = {k: v.clone() for k, v in tiny_bert.network.state_dict().items()}
     few = method in ("lora", "bitfit")  # of random weights few are little to learn with
-    fit, _ = fit_text(plan(tiny_bert, 80 if few else 40, rate=0.04 if few else 0.01), job(method))
+    steps, rate = (80, 0.04) if few else (40, 0.01)
+    fit, _ = fit_text(plan(tiny_bert, steps, rate=rate, method=method), job(method))
     assert (fit.test.argmax(1) == LABELS[ROWS[50:]]).mean() > 0.8  # chance: a third
     assert np.allclose(fit.test.sum(axis=1), 1)
     head = 3 * 32 + 3
@@ -146,7 +153,7 @@ def test_a_finished_fit_is_not_fitted_twice(
 ) -> None:
     from headstart.learning.text import adaptation
 
-    start = plan(tiny_bert, steps=4)
+    start = plan(tiny_bert, steps=4, method="bitfit")
     kept = TextFitPlan(**{**vars(start), "checkpoints": CheckpointFolder(tmp_path)})
     first = run_text_job(kept, job("bitfit"))
     monkeypatch.setattr(adaptation, "fit_text", lambda *_, **__: pytest.fail("fitted again"))

@@ -12,6 +12,7 @@ from headstart.learning.fit_jobs import FitJob
 from headstart.learning.text import adaptation
 from headstart.learning.text.adaptation import TextFitPlan
 from headstart.learning.text.language_model import LanguageModel
+from headstart.learning.text.lora import add_lora
 from headstart.learning.text.lora_ranks import (
     RANK_COLUMNS,
     RankJob,
@@ -40,6 +41,7 @@ def plan(model: LanguageModel) -> TextFitPlan:
         parameters=TextAdaptationParameters(training=training, most_tokens=8),
         lora=ADAPTERS,
         compute=ComputeParameters(device="cpu", progress=False),
+        adapt=add_lora,
         made_of=["code"],
     )
 

@@ -15,6 +15,7 @@ from headstart.learning.fits import RESULT_COLUMNS
 from headstart.learning.leaderboard import leaderboard, recommend
 from headstart.learning.pretext.pretrain import SCORE_COLUMNS
 from headstart.learning.pretext.task import Example
+from headstart.learning.statistics import mean_interval
 
 TASKS = ("rotation", "contrastive")
 PROBES = ("linear_probe", "nearest_neighbors")
@@ -36,6 +37,29 @@ METHODS = {
     ("rotation", "fine_tune"): (0.28, 0.75, 1.2, 1_240_000),
     ("contrastive", "linear_probe"): (0.33, 0.74, -0.8, 514),
 }
+
+# (representation, method): score before adapting and after the last step with 1 shot (accuracy, or
+# squared error), gradient steps on a new task, meta-training iterations
+FEW_SHOT_CLASSES = {
+    ("conv4", "maml"): (0.21, 0.86, 10, 1500),
+    ("conv4", "fomaml"): (0.20, 0.82, 10, 1500),
+    ("conv4", "anil"): (0.22, 0.85, 10, 1500),
+    ("conv4", "reptile"): (0.20, 0.38, 10, 1500),
+    ("conv4", "prototypical"): (0.90, 0.90, 0, 2000),
+    ("conv4", "pooled_pretraining"): (0.80, 0.83, 10, 1000),
+    ("conv4", "from_scratch"): (0.20, 0.42, 10, 0),
+    ("pixels", "nearest_centroid"): (0.56, 0.56, 0, 0),
+    ("imagenet", "nearest_centroid"): (0.70, 0.70, 0, 0),
+}
+FEW_SHOT_SINUSOIDS = {
+    ("dense", "maml"): (3.3, 0.7, 10, 5000),
+    ("dense", "fomaml"): (3.4, 0.8, 10, 5000),
+    ("dense", "anil"): (3.5, 1.4, 10, 5000),
+    ("dense", "reptile"): (3.0, 1.6, 10, 5000),
+    ("dense", "joint_training"): (2.8, 2.3, 10, 5000),
+    ("dense", "from_scratch"): (4.3, 3.9, 10, 0),
+}
+FEW_SHOT_DIVERGED = {("dense", "fomaml"): 3}  # episodes of each seed, with the fewest shots
 
 
 @dataclass(frozen=True)
@@ -283,6 +307,135 @@ def _history(
 
 def _typed(table: pd.DataFrame) -> pd.DataFrame:
     return table.astype({"shots": "Int64"})
+
+
+@dataclass(frozen=True)
+class FewShotTables:
+    """The inputs of `render_report` that are about few-shot tasks."""
+
+    results: pd.DataFrame
+    leaderboard: pd.DataFrame
+    recommendations: dict[str, dict[str, Any]]
+    curves: pd.DataFrame
+    examples: pd.DataFrame
+    trainings: pd.DataFrame
+
+    def arguments(self) -> dict[str, Any]:
+        """Of `render_report`, with nothing on other tracks."""
+        nothing = pd.DataFrame({"target": [], "role": [], "reason": []})
+        return {
+            "leaderboard": self.leaderboard,
+            "recommendations": self.recommendations,
+            "few_shot_curves": self.curves,
+            "sinusoid_examples": self.examples,
+            "few_shot_trainings": self.trainings,
+            "quarantine": nothing,
+            **dict.fromkeys(
+                ("predictions", "histories", "maps", "pretext_scores", "qualities"), nothing
+            ),
+            "pretext_histories": nothing,
+            **{name: {} for name in ("splits", "images", "summaries", "environment")},
+            "pretext_examples": {},
+        }
+
+
+def make_few_shot_tables(episodes: int = 40, seeds: int = 2) -> FewShotTables:
+    """Two families with all methods; some episodes of first-order MAML diverge."""
+    rng = np.random.default_rng(0)
+    results: list[dict[str, Any]] = []
+    curves: list[dict[str, Any]] = []
+    trainings: list[dict[str, Any]] = []
+    for target, methods, shots in (
+        ("glyphs.5_way", FEW_SHOT_CLASSES, (1, 5)),
+        ("sinusoids", FEW_SHOT_SINUSOIDS, (5, 10)),
+    ):
+        metric = "mse" if target == "sinusoids" else "accuracy"
+        luck = rng.normal(0, 1, episodes)  # of an episode, whatever the method
+        for key, (before, after, steps, iterations) in methods.items():
+            readings = ["support", "query"] if key[0] == "conv4" else ["support"]
+            for k, seed, reading in (
+                (k, s, r) for k in shots for s in range(seeds) for r in readings
+            ):
+                identity = {"target": target, "representation": key[0], "method": key[1]}
+                identity |= {"shots": k, "seed": seed}
+                better = 0.5 if k == shots[-1] else 1.0  # more shots leave half of what is missing
+                end = after * better if metric == "mse" else 1 - (1 - after) * better
+                end = end + (0.02 if reading == "query" else 0.0)
+                course = end + (before - end) * np.exp(-1.2 * np.arange(steps + 1))
+                noise = 0.4 if metric == "mse" else 0.06
+                scores = course[:, None] + noise * 0.6 * luck + rng.normal(0, noise * 0.3, episodes)
+                scores = np.clip(scores, 0.02, None if metric == "mse" else 1.0)
+                diverged = FEW_SHOT_DIVERGED.get(key, 0) if k == shots[0] else 0
+                scores[2:, :diverged] = np.inf
+                cost = {
+                    "n_train": k * 5,
+                    "n_test": 75,
+                    "trainable_parameters": 28_000 if iterations else 0,
+                    "total_parameters": 28_000,
+                    "train_seconds": 0.01 * iterations,
+                    "peak_memory_bytes": 40_000_000 if iterations else None,
+                }
+                name = "accuracy_transductive" if reading == "query" else metric
+                results += [
+                    {"track": "few_shot", **identity, "episode": e, "metric": name, "value": v}
+                    | cost
+                    for e, v in enumerate(scores[-1])
+                ]
+                for step, values in enumerate(scores):
+                    interval = mean_interval(values)
+                    broken = int(np.isinf(values).sum())
+                    curves.append(
+                        {**identity, "reading": reading, "metric": metric, "step": step}
+                        | {"mean": interval.mean, "low": interval.low, "high": interval.high}
+                        | {"episodes": episodes, "diverged": broken}
+                    )
+                if reading == readings[0]:
+                    trainings.append(
+                        {**identity, "iterations": iterations, "batch_size": 16 * bool(iterations)}
+                        | {"train_seconds": cost["train_seconds"], "validation": end}
+                        | {"peak_memory_bytes": cost["peak_memory_bytes"]}
+                    )
+    table = pd.DataFrame(results, columns=RESULT_COLUMNS)
+    table = table.astype({"shots": "Int64", "episode": "Int64"})
+    board = leaderboard(table)
+    return FewShotTables(
+        results=table,
+        leaderboard=board,
+        recommendations=recommend(table.assign(chosen="{}"), board),
+        curves=pd.DataFrame(curves),
+        examples=_sinusoids(rng),
+        trainings=pd.DataFrame(trainings),
+    )
+
+
+def _sinusoids(rng: np.random.Generator) -> pd.DataFrame:
+    """Two sinusoids each with 5 and 10 points."""
+    x = np.linspace(-5, 5, 60)
+    parts = []
+    for shots in (5, 10):
+        for episode in (0, 1):
+            amplitude, phase = rng.uniform(1, 5), rng.uniform(0, np.pi)
+            identity = {"shots": shots, "seed": 0, "episode": episode}
+            truth = amplitude * np.sin(x - phase)
+            points = rng.uniform(-5, 5, shots)
+            support = {"x": points, "y": amplitude * np.sin(points - phase)}
+            parts.append(pd.DataFrame({"x": x, "y": truth, "method": "truth", "step": 0}))
+            parts.append(pd.DataFrame({**support, "method": "support", "step": 0}))
+            for i, (_, method) in enumerate(FEW_SHOT_SINUSOIDS):
+                for step in (0, 1, 10):
+                    share = (1 - np.exp(-1.5 * step)) * (1 - 0.15 * i)
+                    y = share * truth + (1 - share) * 0.5 * np.sin(x)
+                    parts.append(pd.DataFrame({"x": x, "y": y, "method": method, "step": step}))
+            parts[-(3 * len(FEW_SHOT_SINUSOIDS) + 2) :] = [
+                part.assign(**identity) for part in parts[-(3 * len(FEW_SHOT_SINUSOIDS) + 2) :]
+            ]
+    return pd.concat(parts, ignore_index=True)
+
+
+@pytest.fixture(scope="session")
+def few_shot() -> FewShotTables:
+    """Classes of glyphs and sinusoids, two seeds of meta-training."""
+    return make_few_shot_tables()
 
 
 @pytest.fixture(scope="session")

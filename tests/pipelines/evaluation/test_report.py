@@ -170,7 +170,8 @@ def test_only_the_network_that_the_answer_is_compared_with_stands_beside_its_cal
 def test_a_source_of_its_own_counts_for_every_target(experiment):
     shared = experiment.pretext_scores.query("source == 'faces'").assign(source="photographs")
     scores = pd.concat([shared, experiment.pretext_scores.query("source == 'faces'")])
-    sources = pretext_sources(scores, pd.DataFrame(), {}, experiment.leaderboard, "accuracy", {})
+    first = dict.fromkeys(["faces", "solar_cells"], "accuracy")
+    sources = pretext_sources(scores, pd.DataFrame(), {}, experiment.leaderboard, first, {})
     assert [source["name"] for source in sources] == ["faces", "photographs"]
     own, photographs = (
         [reached["target"] for reached in source["tasks"][0]["reached"]] for source in sources
@@ -187,7 +188,7 @@ def test_one_row_of_examples_is_open_and_the_others_are_folded(experiment):
             pd.DataFrame(),
             experiment.pretext_examples,
             experiment.leaderboard,
-            "accuracy",
+            {"faces": "accuracy", "solar_cells": "nll"},
             {},
         )
     )

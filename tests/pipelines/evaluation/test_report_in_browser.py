@@ -188,6 +188,28 @@ def test_a_finger_on_a_plot_scrolls_the_page(visit, file):
     page.wait_for_function(f"scrollY > {before} + 50")
 
 
+def test_few_shot_tasks_are_drawn_and_their_switches_are_their_own(visit, few_shot, tmp_path):
+    file = tmp_path / "report.html"
+    file.write_text(render_report(**few_shot.arguments()), encoding="utf-8")
+    page = visit(file, width=390)
+    assert page.locator(".plot.js-plotly-plot").count() == page.locator(".plot").count() == 12
+    assert page.evaluate(EVERY_PLOT_IS_DRAWN) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert page.evaluate(SMALL_TEXTS) == []
+
+    curve = "() => document.querySelector('#target-0-steps .js-line').getAttribute('d')"
+    before = page.evaluate(curve)
+    page.locator('[data-switch="target-0-steps"]').select_option("1-query")
+    assert page.evaluate(curve) != before
+
+    # Sinusoids have one score, which choosing another one elsewhere does not hide.
+    title = page.locator("#target-0-labels .ytitle")
+    page.locator('[data-switch="metric"]').first.select_option("accuracy_transductive")
+    assert title.text_content() == "Transductive accuracy"
+    assert page.locator("#target-1-labels .ytitle").text_content() == "MSE (lower is better)"
+    assert page.locator('[data-of="metric"]:visible').count() == 2
+
+
 def test_the_report_of_a_real_run(visit, test_run):
     page = visit(test_run / "data/test/08_reporting/report.html", width=390)
     assert page.locator(".plot.js-plotly-plot").count() == page.locator(".plot").count() > 0

@@ -74,6 +74,11 @@ class Anil(Maml):
             steps,
         )
 
+    def predict(self, adapted: Weights, x: torch.Tensor, steps: int) -> torch.Tensor:
+        """See `Method.predict`."""
+        body, _ = self._parts(len(x))
+        return super().predict(body | adapted, x, self.steps)
+
     def _parts(self, tasks: int) -> tuple[Weights, Weights]:
         """Body and last layer, shape (T, ...)."""
         weights = self.network.stacked(tasks)

@@ -120,6 +120,12 @@ class Conv4(TaskNetwork):
         self.running_mean.lerp_(moments[:, 0], self.momentum)
         self.running_variance.lerp_(moments[:, 1], self.momentum)
 
+    @torch.no_grad()
+    def replace_running(self, moments: torch.Tensor) -> None:
+        """See `TaskNetwork.replace_running`; moments are (2, 4, filters)."""
+        self.running_mean.copy_(moments[0])
+        self.running_variance.copy_(moments[1])
+
     def _running(self, layer: int, normalization: Normalization) -> tuple[torch.Tensor, ...]:
         """Mean and variance, (filters,) each; further steps than were trained are as the last."""
         step = min(normalization.step, len(self.running_mean) - 1)

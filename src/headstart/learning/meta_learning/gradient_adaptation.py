@@ -98,3 +98,8 @@ class GradientAdaptation(Method):
             self.step_sizes(),
             steps,
         )
+
+    def predict(self, adapted: Weights, x: torch.Tensor, steps: int) -> torch.Tensor:
+        """See `Method.predict`."""
+        outputs, _ = self.network(adapted, x, Normalization(steps, running=True))
+        return outputs

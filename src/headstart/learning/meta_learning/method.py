@@ -125,6 +125,16 @@ class Method(nn.Module, ABC):
             reading: what batch norm normalizes the queries by.
         """
 
+    @abstractmethod
+    def predict(self, adapted: Weights, x: torch.Tensor, steps: int) -> torch.Tensor:
+        """Outputs of T learned tasks for new inputs, batch norm reading its running statistics.
+
+        Args:
+            adapted: `Adapted.weights`, shape (T, ...) each.
+            x: shape (T, m, ...).
+            steps: of gradient descent that were taken.
+        """
+
     def training_data(
         self, family: Family, training: TrainingParameters, seed: int
     ) -> TrainingData:

@@ -178,3 +178,61 @@ class PooledPretrainingParameters(Parameters):
     step_size: float = Field(gt=0)
     test_steps: int = Field(ge=0)
     training: TrainingParameters
+
+
+class SinusoidMethods(Parameters):
+    """The methods that are defined for tasks whose targets are numbers, a block each."""
+
+    maml: MamlParameters
+    fomaml: FirstOrderMamlParameters
+    reptile: ReptileParameters
+    joint_training: JointTrainingParameters
+    from_scratch: FromScratchParameters
+
+
+class ClassMethods(Parameters):
+    """The methods that are defined for tasks of classes, a block each."""
+
+    maml: MamlParameters
+    fomaml: FirstOrderMamlParameters
+    anil: MamlParameters
+    reptile: ReptileParameters
+    prototypical: PrototypicalParameters
+    pooled_pretraining: PooledPretrainingParameters
+    nearest_centroid: NearestCentroidParameters
+    from_scratch: FromScratchParameters
+
+
+FewShotMethod = Literal[
+    "maml",
+    "fomaml",
+    "anil",
+    "reptile",
+    "prototypical",
+    "joint_training",
+    "pooled_pretraining",
+    "nearest_centroid",
+    "from_scratch",
+]
+
+
+class MetaTestParameters(Parameters):
+    """How new tasks are learned and scored.
+
+    Attributes:
+        episodes: of the meta-test.
+        validation_episodes: that decide which weights of a meta-training are kept, and which method
+            is recommended.
+        seed: of the meta-test episodes; those of the validation have the next.
+        reading: what batch norm normalizes the queries by; "query" is scored beside it.
+        episodes_at_once: that are scored together, with equal results.
+        diverged: a loss above it counts as diverged, as one that is not finite does; None: there
+            is no such loss.
+    """
+
+    episodes: int = Field(ge=2)
+    validation_episodes: int = Field(ge=2)
+    seed: int = Field(ge=0)
+    reading: Literal["support", "running", "query"] = "support"
+    episodes_at_once: int = Field(default=16, ge=1)
+    diverged: float | None = Field(default=None, gt=0)

@@ -110,6 +110,12 @@ class PooledPretraining(Method):
             steps,
         )
 
+    def predict(self, adapted: Weights, x: torch.Tensor, steps: int) -> torch.Tensor:
+        """See `Method.predict`."""
+        weights = self.network.stacked(len(x))
+        features, _ = self.network.features(weights, x, Normalization(running=True))
+        return cosine_logits(features, adapted["head"], self.scale)
+
     def training_data(
         self, family: Family, training: TrainingParameters, seed: int
     ) -> TrainingData:

@@ -13,7 +13,13 @@ from headstart.learning.meta_learning.episodes import Episodes
 from headstart.learning.meta_learning.method import Adapted, Method, TaskLosses, class_means
 from headstart.learning.meta_learning.parameters import PrototypicalParameters
 from headstart.learning.meta_learning.problems import Problem
-from headstart.learning.meta_learning.task_network import Reading, TaskNetwork, joint_features
+from headstart.learning.meta_learning.task_network import (
+    Normalization,
+    Reading,
+    TaskNetwork,
+    Weights,
+    joint_features,
+)
 
 
 def prototype_logits(queries: torch.Tensor, prototypes: torch.Tensor) -> torch.Tensor:
@@ -71,3 +77,9 @@ class Prototypical(Method):
         support, query, _ = joint_features(self.network, weights, support_x, query_x, reading)
         means = class_means(self.embed(support), support_y)
         return Adapted(prototype_logits(self.embed(query), means)[None], {"prototypes": means})
+
+    def predict(self, adapted: Weights, x: torch.Tensor, steps: int) -> torch.Tensor:
+        """See `Method.predict`."""
+        weights = self.network.stacked(len(x))
+        features, _ = self.network.features(weights, x, Normalization(running=True))
+        return prototype_logits(self.embed(features), adapted["prototypes"])

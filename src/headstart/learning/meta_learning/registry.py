@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from headstart.learning.configuration import Parameters
 from headstart.learning.meta_learning.anil import Anil
 from headstart.learning.meta_learning.conv4 import Conv4
 from headstart.learning.meta_learning.episodes import ClassEpisodes, Family
@@ -16,6 +17,14 @@ from headstart.learning.meta_learning.method import Method
 from headstart.learning.meta_learning.nearest_centroid import NearestCentroid
 from headstart.learning.meta_learning.parameters import (
     Conv4Parameters,
+    FirstOrderMamlParameters,
+    FromScratchParameters,
+    JointTrainingParameters,
+    MamlParameters,
+    NearestCentroidParameters,
+    PooledPretrainingParameters,
+    PrototypicalParameters,
+    ReptileParameters,
     SinusoidNetworkParameters,
 )
 from headstart.learning.meta_learning.pooled_pretraining import PooledPretraining
@@ -34,6 +43,19 @@ METHODS: dict[str, type[Any]] = {
     "pooled_pretraining": PooledPretraining,
     "nearest_centroid": NearestCentroid,
     "from_scratch": FromScratch,
+}
+
+# What each is told.
+METHOD_PARAMETERS: dict[str, type[Parameters]] = {
+    "maml": MamlParameters,
+    "fomaml": FirstOrderMamlParameters,
+    "anil": MamlParameters,
+    "reptile": ReptileParameters,
+    "prototypical": PrototypicalParameters,
+    "joint_training": JointTrainingParameters,
+    "pooled_pretraining": PooledPretrainingParameters,
+    "nearest_centroid": NearestCentroidParameters,
+    "from_scratch": FromScratchParameters,
 }
 
 # Methods that compare representations, and have no last layer of their own in the network.

@@ -80,6 +80,9 @@ class TaskNetwork(nn.Module, ABC):
     def remember(self, moments: torch.Tensor) -> None:
         """Move the running statistics towards some moments, shape (inner steps + 1, ...)."""
 
+    def replace_running(self, moments: torch.Tensor) -> None:
+        """Make some moments, as `forward` gives them, the running statistics of every step."""
+
 
 def read_queries(
     layer: Layer,

@@ -34,6 +34,11 @@ class TaskModel:
     weights: Sequence[np.ndarray]
     biases: Sequence[np.ndarray]
 
+    @property
+    def needs_the_task(self) -> bool:
+        """Whether what it says depends on which task a row is of."""
+        return self.told_the_task or any(len(weight) > 1 for weight in self.weights)
+
     def predict(self, features: np.ndarray, task: np.ndarray) -> np.ndarray:
         """What the network of each row's task says.
 

@@ -23,7 +23,7 @@ import numpy as np
 from headstart.learning.planning.models import Configurations, transformers_config
 from headstart.learning.planning.sizes import Sizes, measure_sizes
 from headstart.learning.planning.steps import HALF_OF, Job
-from headstart.learning.planning.trace import HELD, Timeline, trace
+from headstart.learning.planning.trace import HELD, Timeline, Traceable, trace
 
 logger = logging.getLogger(__name__)
 
@@ -31,18 +31,25 @@ _FEW_LAYERS = 4  # up to so many are all traced
 
 
 @dataclass(frozen=True)
-class _Curve:
-    """A traced step at its full depth: T operations told apart, U = T + those of a layer between.
+class TracedStep:
+    """A step at its full depth: T operations told apart, U = T + those of a layer between.
 
     Attributes:
-        held: bytes, shape (T, 4), columns `HELD`.
+        held: bytes after each operation, shape (T, 4), columns `HELD`.
         work: flops and moved bytes, shape (U, 2).
         times: how often each is done, shape (U,).
+        extrapolated: equal layers that were not traced.
     """
 
     held: np.ndarray
     work: np.ndarray
     times: np.ndarray
+    extrapolated: int = 0
+
+    def peak(self) -> dict[str, float]:
+        """What is held when most is, by what it is for, bytes."""
+        most = self.held[self.held.sum(axis=1).argmax()]
+        return dict(zip(HELD, most.tolist(), strict=True))
 
 
 @dataclass(frozen=True)
@@ -63,7 +70,7 @@ class Cost:
     larger: int
     extrapolated: int
     half: Cost | None
-    _curves: tuple[_Curve, _Curve]
+    _curves: tuple[TracedStep, TracedStep]
 
     def held(self, batch: int) -> np.ndarray:
         """Bytes after each operation, shape (T, 4), columns `HELD`.
@@ -99,8 +106,7 @@ class Cost:
         Args:
             batch: examples.
         """
-        held = self.held(batch)
-        return dict(zip(HELD, held[held.sum(axis=1).argmax()].tolist(), strict=True))
+        return TracedStep(self.held(batch), np.empty(0), np.empty(0)).peak()
 
     def _line(self, one: np.ndarray, two: np.ndarray, batch: int) -> np.ndarray:
         share = (batch - self.smaller) / (self.larger - self.smaller)
@@ -123,28 +129,43 @@ def measure_cost(job: Job, batch: int, configurations: Configurations | None = N
     configurations = configurations or {}
     sizes = measure_sizes(job, configurations)
     smaller = max(2, batch)
-    depth = _equal_layers(job, configurations, sizes)
-    curves: list[_Curve] = []
-    for size in (smaller, 2 * smaller):
-        curve = _deep(job, size, configurations, depth) if depth else None
-        if curve is None:
-            depth = 0
-            curve = _whole(trace(job, size, configurations))
-        curves.append(curve)
+    curves = [trace_step(job, size, configurations) for size in (smaller, 2 * smaller)]
     if len(curves[0].held) != len(curves[1].held):
         raise RuntimeError(f"The operations of {job} depend on the batch.")
     half = None
     if job.precision in HALF_OF:
         half = measure_cost(replace(job, precision=HALF_OF[job.precision]), batch, configurations)
     return Cost(
-        *(job, sizes, smaller, 2 * smaller, max(0, depth - 3), half),
+        *(job, sizes, smaller, 2 * smaller, curves[0].extrapolated, half),
         (curves[0], curves[1]),
     )
 
 
-def _equal_layers(job: Job, configurations: Configurations, sizes: Sizes) -> int:
+def trace_step(
+    job: Traceable, batch: int, configurations: Configurations | None = None
+) -> TracedStep:
+    """Trace a step at one batch, of a deep transformer at two depths.
+
+    Args:
+        job: what is planned.
+        batch: examples.
+        configurations: of the transformers models that name one.
+
+    Raises:
+        HeadstartError: there is no such model, or the method does not go with it.
+    """
+    configurations = configurations or {}
+    depth = _equal_layers(job, configurations) if isinstance(job, Job) else 0
+    if isinstance(job, Job) and depth:
+        deep = _deep(job, batch, configurations, depth)
+        if deep is not None:
+            return deep
+    return _whole(trace(job, batch, configurations))
+
+
+def _equal_layers(job: Job, configurations: Configurations) -> int:
     """Depth of a model whose layers need not all be traced; else 0."""
-    if job.model.transformers is None or not sizes.layer:
+    if job.model.transformers is None:
         return 0
     config: Any = transformers_config(job.model, configurations)
     depth = int(config.num_hidden_layers)
@@ -152,7 +173,7 @@ def _equal_layers(job: Job, configurations: Configurations, sizes: Sizes) -> int
     return depth if depth > _FEW_LAYERS and len(kinds) < 2 else 0
 
 
-def _deep(job: Job, batch: int, configurations: Configurations, depth: int) -> _Curve | None:
+def _deep(job: Job, batch: int, configurations: Configurations, depth: int) -> TracedStep | None:
     """From two layers and three; None where the model does not consist of equal layers."""
     two, three = (trace(job, batch, configurations, layers) for layers in (2, 3))
     inside, outside = three.repeated, ~three.repeated
@@ -162,13 +183,14 @@ def _deep(job: Job, batch: int, configurations: Configurations, depth: int) -> _
         return None
     more = depth - 2
     works = [np.column_stack([t.flops, t.moved]) for t in (two, three)]
-    return _Curve(
+    return TracedStep(
         held=two.held + more * (three.held[outside] - two.held),
         work=np.concatenate([works[0] + more * (works[1][outside] - works[0]), works[1][inside]]),
         times=np.repeat([1.0, float(more)], [outside.sum(), inside.sum()]),
+        extrapolated=depth - 3,
     )
 
 
-def _whole(traced: Timeline) -> _Curve:
+def _whole(traced: Timeline) -> TracedStep:
     work = np.column_stack([traced.flops, traced.moved])
-    return _Curve(traced.held, work, np.ones(len(work)))
+    return TracedStep(traced.held, work, np.ones(len(work)))

@@ -82,9 +82,7 @@ def formulas_by_part(
     stored = DTYPES[job.precision].itemsize
     computed = 2 if job.precision != "fp32" else 4
     trained = _ADAPTER_BYTES if sizes.adapter_parameters else stored
-    frozen = 0 if method.kind in ("full", "contrastive", "maml") else sizes.parameters
-    head = sizes.trained_parameters - sizes.adapter_parameters + frozen - sizes.parameters
-    weights = stored * (sizes.parameters + head)
+    weights = stored * (sizes.parameters + sizes.head)
     if method.kind == "qlora":
         inside = sizes.parameters - sizes.outside
         weights += stored_bytes(inside) - stored * inside

@@ -41,7 +41,7 @@ def build_model(
         HeadstartError: there is no such model, or its configuration cannot be understood.
     """
     if model.network == CONV4:
-        return Conv4(model.channels, model.filters, model.classes)
+        return Conv4(model.channels, model.filters, model.classes, downsampling=model.downsampling)
     if model.network is not None:
         if model.network not in NETWORKS:
             raise _unknown("network", model.network, [*NETWORKS, CONV4])

@@ -7,7 +7,17 @@ from pydantic import Field, model_validator
 from headstart.learning.configuration import Parameters
 
 Precision = Literal["fp32", "bf16", "fp16", "bf16_mixed", "fp16_mixed"]
-Kind = Literal["full", "contrastive", "lora", "qlora", "frozen", "inference", "maml"]
+Kind = Literal[
+    "full",
+    "contrastive",
+    "masked_language",
+    "lora",
+    "qlora",
+    "bitfit",
+    "frozen",
+    "inference",
+    "maml",
+]
 OptimizerName = Literal["sgd", "momentum", "adam", "adam8bit"]
 Count = Annotated[int, Field(ge=1)]
 
@@ -27,6 +37,7 @@ class PlannedModel(Parameters):
         image_size: pixels a side of the images.
         channels: of them; all but conv4 take 3.
         filters: of each convolution of conv4.
+        downsampling: how each of them halves the side, "pool" or "stride".
         tokens: of each text.
         classes: of the classification layer.
     """
@@ -39,6 +50,7 @@ class PlannedModel(Parameters):
     image_size: int = Field(default=224, ge=1)
     channels: Literal[1, 3] = 3
     filters: Count = 64
+    downsampling: Literal["pool", "stride"] = "pool"
     tokens: int = Field(default=128, ge=2)
     classes: int = Field(default=2, ge=1)
 
@@ -58,13 +70,15 @@ class PlannedMethod(Parameters):
     """One way of training a model, or of using it.
 
     Attributes:
-        kind: "full", all weights; "contrastive", all weights by two views of each image; "lora",
-            adapters; "qlora", adapters on 4-bit weights; "frozen", a classification layer on what
-            the frozen model gives; "inference", with a key-value cache where the model has one;
-            "maml", a second-order outer step after `inner_steps` inner ones on each task.
+        kind: "full", all weights; "contrastive", all weights by two views of each image;
+            "masked_language", all weights by tokens that are hidden; "lora", adapters; "qlora",
+            adapters on 4-bit weights; "bitfit", the biases; "frozen", a classification layer on
+            what the frozen model gives; "inference", with a key-value cache where the model has
+            one; "maml", a second-order outer step after `inner_steps` inner ones on each task.
         optimizer: of what is trained.
         rank: of the adapters.
         targets: linear layers that get adapters, by the last parts of their names.
+        masked_share: of the tokens, that masked_language hides.
         inner_steps: of maml.
         tasks: of a step of maml.
         hidden: units of the hidden layer of the contrastive projection head.
@@ -75,6 +89,7 @@ class PlannedMethod(Parameters):
     optimizer: OptimizerName = "adam"
     rank: Count = 8
     targets: list[str] | Literal["all-linear"] = Field(default="all-linear", min_length=1)
+    masked_share: float = Field(default=0.15, gt=0, le=1)
     inner_steps: Count = 1
     tasks: Count = 1
     hidden: Count = 256
@@ -124,6 +139,26 @@ class GpuParameters(Parameters):
     most_examples: Count = 65536
 
 
+class CheckParameters(Parameters):
+    """The check that runs before each training (`headstart.learning.planning.check`).
+
+    Attributes:
+        enabled: whether there is one; without it the report has no predictions.
+        margin: share of the device's memory that is kept free: for the libraries themselves, what
+            kernels need for a moment, and other processes.
+        memory_gb: of the device, 10^9 bytes; None: what it has, or the process may use.
+        classes: that a classification layer is planned with, since the data that tells their
+            number is not loaded yet.
+        prompt_tokens: of instruction, template and answer around a text, in post-training.
+    """
+
+    enabled: bool = True
+    margin: float = Field(default=0.1, ge=0, lt=1)
+    memory_gb: float | None = Field(default=None, gt=0)
+    classes: Count = 100
+    prompt_tokens: Count = 64
+
+
 class PlanningParameters(Parameters):
     """`planning` in `conf/base/parameters_planning.yml`.
 
@@ -132,12 +167,14 @@ class PlanningParameters(Parameters):
         methods: name -> the method.
         plans: what is combined with what.
         gpus: how GPUs are used.
+        check: what runs before each training of the other pipelines.
     """
 
     models: dict[str, PlannedModel]
     methods: dict[str, PlannedMethod]
     plans: list[Plan] = Field(min_length=1)
     gpus: GpuParameters
+    check: CheckParameters = CheckParameters()
 
     @model_validator(mode="after")
     def _names_are_known(self) -> "PlanningParameters":

@@ -17,6 +17,7 @@ class Sizes:
     Attributes:
         parameters: learned numbers of the bare model.
         trained: numbers of each trained tensor, head and adapters included.
+        head: those on top of the bare model, adapters not included.
         adapter_parameters: those in adapters.
         adapter_bytes: that they take.
         weight_bytes: of all that is stored: weights, head, adapters, statistics.
@@ -26,6 +27,7 @@ class Sizes:
 
     parameters: int
     trained: tuple[int, ...]
+    head: int
     adapter_parameters: int
     adapter_bytes: int
     weight_bytes: int
@@ -49,13 +51,15 @@ def measure_sizes(job: Job, configurations: Configurations) -> Sizes:
         HeadstartError: as `headstart.learning.planning.steps.build_whole`.
     """
     whole = build_whole(job, configurations)
+    body = whole.body
     adapters = _adapters(whole)
-    bare = build_whole(_bare(job), configurations).body if adapters else whole.body
+    bare = build_whole(_bare(job), configurations).body if adapters else body
     outside, layer = sharded_units(bare)
     tensors = {id(t): t for t in [*whole.parameters(), *whole.buffers()]}.values()
     return Sizes(
         parameters=sum(p.numel() for p in bare.parameters()),
         trained=tuple(p.numel() for p in whole.parameters() if p.requires_grad),
+        head=sum(p.numel() for p in whole.parameters()) - sum(p.numel() for p in body.parameters()),
         adapter_parameters=sum(p.numel() for p in adapters),
         adapter_bytes=sum(p.numel() * p.element_size() for p in adapters),
         weight_bytes=sum(t.numel() * t.element_size() for t in tensors),

@@ -17,12 +17,25 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from headstart.errors import HeadstartError
+from headstart.learning.meta_learning.task_network import Normalization, TaskNetwork
 from headstart.learning.planning.four_bit import quantize
 from headstart.learning.planning.maml_step import maml_loss
-from headstart.learning.planning.models import CONV4, Configurations, build_model
-from headstart.learning.planning.parameters import PlannedMethod, PlannedModel, Precision
+from headstart.learning.planning.models import (
+    CONV4,
+    Configurations,
+    build_model,
+    repeated_layers,
+)
+from headstart.learning.planning.parameters import (
+    OptimizerName,
+    PlannedMethod,
+    PlannedModel,
+    Precision,
+)
 from headstart.learning.pretext.contrastive import info_nce
+from headstart.learning.text.bitfit import train_biases
 from headstart.learning.text.lora import add_lora
+from headstart.learning.text.masked_language import MaskedLanguageModel, masked_loss
 from headstart.learning.text.next_word import next_word_loss
 from headstart.learning.text.parameters import LoraParameters
 
@@ -35,7 +48,8 @@ DTYPES: dict[Precision, torch.dtype] = {
 }
 HALF_OF: dict[Precision, Precision] = {"bf16_mixed": "bf16", "fp16_mixed": "fp16"}
 _IMAGES_ONLY = ("contrastive", "maml")
-_TRANSFORMERS_ONLY = ("lora", "qlora")
+_ADAPTERS = ("lora", "qlora")
+_TRANSFORMERS_ONLY = (*_ADAPTERS, "bitfit", "masked_language")
 _TEMPERATURE = 0.1  # of what is never computed
 
 
@@ -55,6 +69,17 @@ class Job:
     precision: Precision = "fp32"
     gradient_checkpointing: bool = False
 
+    @property
+    def optimizer(self) -> OptimizerName:
+        """Of what is trained."""
+        return self.method.optimizer
+
+    def make_step(
+        self, batch: int, configurations: Configurations, layers: int | None, fake: FakeTensorMode
+    ) -> Step:
+        """See `make_step`."""
+        return make_step(self, batch, configurations, layers, fake)
+
 
 @dataclass(frozen=True)
 class Step:
@@ -62,12 +87,14 @@ class Step:
 
     Attributes:
         network: the whole network, head and adapters included.
+        layers: the equal layers that a transformer consists of; None: it does not.
         trained: what is updated; empty in inference.
         batch: tensors that are there before the step starts.
         run: does the step, its gradients included.
     """
 
-    network: WholeModel
+    network: nn.Module
+    layers: nn.ModuleList | None
     trained: list[nn.Parameter]
     batch: dict[str, torch.Tensor]
     run: Callable[[], None]
@@ -96,20 +123,30 @@ def make_step(
     whole = build_whole(job, configurations, layers)
     body = whole.body
     with fake, _default_dtype(DTYPES[job.precision]):
-        _from_meta(whole)
+        from_meta(whole)
         inputs = _batch(model, method, batch)
     if job.gradient_checkpointing:
         _checkpoint_layers(body)
     trained = [p for p in whole.parameters() if p.requires_grad]
-    autocast = DTYPES[HALF_OF[job.precision]] if job.precision in HALF_OF else None
 
     def run() -> None:
-        with torch.autocast("cpu", dtype=autocast, enabled=autocast is not None):
+        with autocast(job.precision):
             loss = _LOSSES[method.kind](whole, inputs, method)
         if loss is not None:
             loss.backward()
 
-    return Step(whole, trained, inputs, run)
+    return Step(whole, repeated_layers(body), trained, inputs, run)
+
+
+def autocast(precision: Precision) -> torch.autocast:
+    """What a mixed precision computes in; as it is for the others.
+
+    Args:
+        precision: of the step.
+    """
+    half = HALF_OF.get(precision)
+    dtype = None if half is None else DTYPES[half]
+    return torch.autocast("cpu", dtype=dtype, enabled=half is not None)
 
 
 def build_whole(job: Job, configurations: Configurations, layers: int | None = None) -> WholeModel:
@@ -144,8 +181,10 @@ def refuse_mismatch(job: Job) -> None:
         raise HeadstartError(
             f"planning: {kind} is planned for models of images, not for transformers."
         )
-    if job.model.network == CONV4 and kind != "maml":
-        raise HeadstartError(f"planning: {CONV4} is planned for maml, not for {kind}.")
+    if job.model.network == CONV4 and kind not in ("maml", "full"):
+        raise HeadstartError(f"planning: {CONV4} is planned for maml and full, not for {kind}.")
+    if kind == "masked_language" and job.model.causal:
+        raise HeadstartError("planning: masked_language is planned for encoders (causal: false).")
     if kind in _TRANSFORMERS_ONLY and not text:
         raise HeadstartError(f"planning: {kind} needs a model of the library transformers.")
 
@@ -163,14 +202,16 @@ class WholeModel(nn.Module):
         super().__init__()
         kind = method.kind
         self.body = body
-        self.adapted = kind in _TRANSFORMERS_ONLY
+        self.adapted = kind in _ADAPTERS
         self.text, self.causal = model.transformers is not None, model.causal
         self.words = self.text and self.causal and kind != "frozen"  # what it predicts
         self.head: nn.Module = nn.Identity()
         replaced = kind in ("contrastive", "frozen")
         width = _cut_classifier(body) if model.torchvision and replaced else _width(body)
         width = 0 if self.words or model.network == CONV4 else width  # these have their own
-        if kind == "contrastive":
+        if kind == "masked_language":
+            self.head = MaskedLanguageModel(body)
+        elif kind == "contrastive":
             self.head = nn.Sequential(
                 nn.Linear(width, method.hidden),
                 nn.ReLU(),
@@ -184,6 +225,9 @@ class WholeModel(nn.Module):
     def features(self, inputs: torch.Tensor) -> torch.Tensor:
         """What the head reads: of texts the mean of the states."""
         if not self.text:
+            if isinstance(self.body, TaskNetwork):  # one task, one copy of the weights
+                outputs, _ = self.body(self.body.stacked(1), inputs[None], Normalization())
+                return outputs[0]
             features: torch.Tensor = self.body(inputs)
             return features
         body = self.body.get_decoder() if self.causal else self.body
@@ -200,6 +244,8 @@ class WholeModel(nn.Module):
 
 
 def _adapt(whole: WholeModel, method: PlannedMethod) -> None:
+    if method.kind == "bitfit":
+        train_biases(whole.body)
     if not whole.adapted:
         return
     skip = whole.body.get_output_embeddings()
@@ -209,7 +255,7 @@ def _adapt(whole: WholeModel, method: PlannedMethod) -> None:
         quantize(whole.body, skip)
 
 
-def _from_meta(network: nn.Module) -> None:
+def from_meta(network: nn.Module) -> None:
     """Put every tensor of a network on the default device, without contents."""
     made: dict[int, torch.Tensor] = {}  # what is used in two places stays one
     for module in network.modules():
@@ -255,6 +301,15 @@ def _frozen(whole: Any, batch: dict[str, torch.Tensor], method: PlannedMethod) -
     return F.cross_entropy(whole.head(features), batch["labels"])
 
 
+def _masked(whole: Any, batch: dict[str, torch.Tensor], method: PlannedMethod) -> torch.Tensor:
+    """As many tokens are asked for as are chosen; which ones does not matter."""
+    ids = batch["inputs"]
+    chosen = max(1, round(method.masked_share * ids.shape[1])) * len(ids)
+    places = torch.zeros(chosen, dtype=torch.int64)
+    logits = whole.head(ids, torch.ones_like(ids), (places, places))
+    return masked_loss(logits, places)
+
+
 def _contrastive(whole: Any, batch: dict[str, torch.Tensor], method: PlannedMethod) -> torch.Tensor:
     one, other = whole(torch.cat([batch["inputs"], batch["others"]])).chunk(2)
     return info_nce(one, other, _TEMPERATURE)
@@ -271,10 +326,12 @@ def _inference(whole: Any, batch: dict[str, torch.Tensor], method: PlannedMethod
 
 _LOSSES: dict[str, Callable[[Any, dict[str, torch.Tensor], PlannedMethod], Any]] = {
     "full": _full,
+    "bitfit": _full,
     "lora": _full,
     "qlora": _full,
     "frozen": _frozen,
     "contrastive": _contrastive,
+    "masked_language": _masked,
     "maml": maml_loss,
     "inference": _inference,
 }

@@ -9,7 +9,8 @@ import pandas as pd
 
 from headstart.learning.planning.extrapolation import Cost, measure_cost
 from headstart.learning.planning.formulas import formulas_by_part
-from headstart.learning.planning.gpus import Gpu, gpus_needed, held_by_each, largest, step_seconds
+from headstart.learning.planning.gpu_catalogue import Gpu
+from headstart.learning.planning.gpus import gpus_needed, held_by_each, largest, step_seconds
 from headstart.learning.planning.models import Configurations, transformers_config
 from headstart.learning.planning.parameters import GpuParameters, Plan, PlanningParameters
 from headstart.learning.planning.steps import Job

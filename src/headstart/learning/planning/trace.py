@@ -17,7 +17,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -25,10 +25,11 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.distributed._tools.mem_tracker import MemTracker
 
-from headstart.learning.planning.models import Configurations, repeated_layers
+from headstart.learning.planning.models import Configurations
 from headstart.learning.planning.operations import count_flops, count_moved
 from headstart.learning.planning.optimizers import OPTIMIZERS
-from headstart.learning.planning.steps import Job, Step, make_step
+from headstart.learning.planning.parameters import OptimizerName
+from headstart.learning.planning.steps import Step
 
 HELD = ("weights", "gradients", "optimizer", "activations")
 _HELD_OF = {"PARAM": 0, "BUFFER": 0, "GRAD": 1, "OPT": 2, "ACT": 3, "TEMP": 3, "OTH": 3}
@@ -54,8 +55,21 @@ class Timeline:
     repeated: np.ndarray
 
 
+class Traceable(Protocol):
+    """What can be traced: `headstart.learning.planning.steps.Job`, or a training of its own."""
+
+    @property
+    def optimizer(self) -> OptimizerName:
+        """Of what is trained."""
+
+    def make_step(
+        self, batch: int, configurations: Configurations, layers: int | None, fake: FakeTensorMode
+    ) -> Step:
+        """One step out of fake tensors (`headstart.learning.planning.steps.make_step`)."""
+
+
 def trace(
-    job: Job, batch: int, configurations: Configurations, layers: int | None = None
+    job: Traceable, batch: int, configurations: Configurations, layers: int | None = None
 ) -> Timeline:
     """Trace one step.
 
@@ -68,11 +82,12 @@ def trace(
     Raises:
         HeadstartError: as `headstart.learning.planning.steps.make_step`.
     """
-    fake = FakeTensorMode(allow_fallback_kernels=False)  # these would compute on real memory
+    # Fallback kernels would compute on real memory. Small tables of constants may be real.
+    fake = FakeTensorMode(allow_fallback_kernels=False, allow_non_fake_inputs=True)
     with _quiet():
-        step = make_step(job, batch, configurations, layers, fake)
+        step = job.make_step(batch, configurations, layers, fake)
     with fake, _quiet():
-        optimizer = OPTIMIZERS[job.method.optimizer](step.trained) if step.trained else None
+        optimizer = OPTIMIZERS[job.optimizer](step.trained) if step.trained else None
         if optimizer is not None:
             _fill_state(step, optimizer)
         tracker = _Tracker(step)
@@ -187,7 +202,7 @@ class _Tracker(MemTracker):
 @contextmanager
 def _marked_layers(step: Step, tracker: _Tracker) -> Iterator[None]:
     """Mark where the second of three equal layers starts and ends, forward and backward."""
-    layers = repeated_layers(step.network.body)
+    layers = step.layers
     if layers is None or len(layers) != 3:
         yield
         return

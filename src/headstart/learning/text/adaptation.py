@@ -27,7 +27,6 @@ from headstart.learning.fit_jobs import FitJob
 from headstart.learning.fits import Fit
 from headstart.learning.kept_fits import fit_once
 from headstart.learning.peak_memory import PeakMemory
-from headstart.learning.text.bitfit import train_biases
 from headstart.learning.text.frozen_layers import (
     count_frozen_layers,
     frozen_parts,
@@ -45,19 +44,13 @@ from headstart.learning.text.language_model import (
     untrained,
 )
 from headstart.learning.text.length_groups import group_by_length
-from headstart.learning.text.lora import add_lora
 from headstart.learning.text.parameters import LoraParameters, TextAdaptationParameters
 from headstart.learning.training import TrainingData, train
 
 Batch = Mapping[str, torch.Tensor]
 
-# Method -> from a network, the parameters of LoRA and a seed to the network that is trained.
-ADAPTATIONS: dict[str, Callable[[Any, Any, int], Any]] = {
-    "fine_tune": lambda network, lora, seed: network,
-    "from_scratch": lambda network, lora, seed: network,
-    "lora": add_lora,
-    "bitfit": lambda network, lora, seed: train_biases(network),
-}
+# From a network, the parameters of LoRA and a seed to the network that is trained.
+Adaptation = Callable[[Any, Any, int], Any]
 
 
 class TextClassifier(nn.Module):
@@ -111,6 +104,7 @@ class TextFitPlan:
         parameters: how it is trained.
         lora: of the adapters; None where the method has none.
         compute: of each fit.
+        adapt: what the method trains of the network; None: all of it.
         checkpoints: where fits under way and finished are kept; None: nowhere.
         made_of: fingerprints of the code, the model and the texts, for checkpoints' signatures.
     """
@@ -124,6 +118,7 @@ class TextFitPlan:
     parameters: TextAdaptationParameters
     lora: LoraParameters | None
     compute: ComputeParameters
+    adapt: Adaptation | None = None
     checkpoints: CheckpointFolder | None = None
     made_of: Sequence[Any] = ()
 
@@ -154,8 +149,8 @@ def fit_text(
 
     Args:
         plan: model, texts and parameters.
-        job: identity (`method` is a key of `ADAPTATIONS`, `seed` fixes new weights, order and
-            dropout) and rows.
+        job: identity (its `seed` fixes new weights, order and dropout; the `method`
+            `from_scratch` starts with new ones) and rows.
         checkpoint: where to save the training under way, and to go on from.
         signature: of everything that the fit is made of.
         chosen: `chosen` of an earlier fit, in a refit on training and validation rows together:
@@ -187,7 +182,7 @@ def fit_text(
             torch.manual_seed(seed)
             model = TextClassifier(start, plan.classes, parameters.pooling)
         head_choice = _initialize_head(model.head, plan, job, chosen or {})
-        model.network = ADAPTATIONS[method](start, plan.lora, seed)
+        model.network = plan.adapt(start, plan.lora, seed) if plan.adapt else start
         model.frozen = count_frozen_layers(model.network)
         model.to(device)
         lengths = np.array([len(ids[row]) for row in job.train.tolist()])

@@ -18,10 +18,17 @@ from headstart.learning.fit_jobs import FitJob
 from headstart.learning.fits import Fit
 from headstart.learning.linear_probe import fit_linear_probe
 from headstart.learning.nearest_neighbors import fit_nearest_neighbors
-from headstart.learning.text.adaptation import TextFitPlan, fit_text
+from headstart.learning.text.adaptation import Adaptation, TextFitPlan, fit_text
+from headstart.learning.text.bitfit import train_biases
 from headstart.learning.text.language_model import LanguageModel, encode
-from headstart.learning.text.lora import merge_lora
+from headstart.learning.text.lora import add_lora, merge_lora
 from headstart.learning.text.parameters import LoraParameters, TextAdaptationParameters
+
+# Of the methods that do not train all weights.
+ADAPTATIONS: dict[str, Adaptation] = {
+    "lora": add_lora,
+    "bitfit": lambda network, lora, seed: train_biases(network),
+}
 
 Refitted = tuple[Fit, LanguageModel, dict[str, np.ndarray], Any, dict[str, Any]]
 
@@ -94,6 +101,7 @@ def refit_text(
         parameters=adaptation,
         lora=lora,
         compute=compute,
+        adapt=ADAPTATIONS.get(method),
     )
     fit, trained = fit_text(plan, FitJob(identity, train, nobody, test), chosen=chosen)
     network = trained.network.cpu()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from headstart.learning.leaderboard import ALONE, BASELINE, FEATURES, NOT_TRANSFERRED
+from headstart.learning.leaderboard import ALONE, BASELINE, NOT_TRANSFERRED, WITHOUT_NAME
 from headstart.learning.metrics import HIGHER_IS_BETTER
 from headstart.pipelines.evaluation import wording
 from headstart.pipelines.evaluation.table_rows import shots_key
@@ -19,7 +19,7 @@ def headline(answer: Mapping[str, Any]) -> str:
     if answer["method"] == BASELINE:
         return f"Train the {wording.network_name(answer['representation'])} from scratch"
     method = wording.sentence(wording.bare_method_name(answer["method"]))
-    if answer["representation"] == FEATURES:
+    if answer["representation"] in WITHOUT_NAME:
         return method
     return f"{method} on {wording.words(answer['representation'])}"
 

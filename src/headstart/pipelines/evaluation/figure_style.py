@@ -1,7 +1,8 @@
 """How the figures of the report look.
 
 A color is a representation, a dash and a marker are a method, the same in every figure; on tables
-of several tasks, where all start from the same features, a color is a method, too. Colors are
+of several tasks and on few-shot tasks, where all start from the same features or network, a color
+is a method, too. Colors are
 at least 3:1 against a white and against a dark page, and the first four stay apart for color-blind
 readers (after Okabe and Ito 2008). Backgrounds are transparent. Every figure carries its own legend
 for Kedro-Viz; traces of one method share a `legendgroup`, so that a page can have one legend.
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from headstart.learning.leaderboard import BASELINE, FEATURES
+from headstart.learning.leaderboard import BASELINE, WITHOUT_NAME
 from headstart.learning.metrics import HIGHER_IS_BETTER
 from headstart.pipelines.evaluation import wording
 
@@ -44,7 +45,7 @@ COLORS = {
     "imagenet_untrained": "#66688C",
     "smollm2": "#3E8E7E",
 }
-# Of methods that all start from the same features.
+# Of methods that all start from the same features, or the same network.
 METHOD_COLORS = {
     "separate": "#808080",
     "pooled": "#1478B8",
@@ -52,11 +53,21 @@ METHOD_COLORS = {
     "layer_sharing": "#D55E00",
     "regularized": "#009E73",
     "pcgrad": "#C1659A",
+    "from_scratch": "#66688C",
+    "maml": "#CC1166",
+    "fomaml": "#00939E",
+    "anil": "#8A6FD0",
+    "reptile": "#009E73",
+    "prototypical": "#D55E00",
+    "pooled_pretraining": "#C1659A",
+    "joint_training": "#A67C00",
 }
 DASHES = {"fine_tune": "solid", "linear_probe": "dash", "nearest_neighbors": "dot"}
 DASHES |= {BASELINE: "longdash", "lora": "dashdot", "in_context": "longdashdot"}
+DASHES |= {"maml": "solid", "reptile": "dot", "prototypical": "dashdot"}
 MARKERS = {"fine_tune": "circle", "linear_probe": "square", "nearest_neighbors": "diamond"}
 MARKERS |= {BASELINE: "x", "lora": "triangle-up", "in_context": "cross"}
+MARKERS |= {"maml": "circle", "reptile": "triangle-up"}
 
 # More classes than this cannot be told apart by color alone.
 COLORED_CLASSES = 10
@@ -73,7 +84,7 @@ def color(representation: str, method: str = "") -> str:
         representation: its name.
         method: what uses it.
     """
-    if representation == FEATURES:
+    if representation in WITHOUT_NAME:
         return METHOD_COLORS.get(method) or _pick(list(COLORS.values()), method)
     return COLORS.get(representation) or _pick(list(COLORS.values()), representation)
 
@@ -106,7 +117,7 @@ def hover(row: pd.Series, metric: str) -> str:
         f"<b>{escaped(wording.method_name(row['representation'], row['method']))}</b>",
         f"{wording.metric_name(metric)} {score}",
         f"{wording.labels(row['shots'], row['track'])}, "
-        f"{row['seeds']} seed{'s' if row['seeds'] > 1 else ''}",
+        f"{wording.draws(row['seeds'], row['track'])}",
         f"trained in {wording.seconds(row['train_seconds'])}, "
         f"{wording.count(row['trainable_parameters'])} parameters",
     ]

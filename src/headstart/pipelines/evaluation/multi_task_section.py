@@ -26,7 +26,7 @@ def multi_task_view(
     """What the section shows of one target.
 
     Args:
-        view: id, name, track and metric of the target.
+        view: id, name, track and metric of the target, and whether its rows are `timed`.
         results: the results table.
         cosines: of the tasks' gradients over training (`headstart.learning.multi_task.conflict`);
             may be empty.
@@ -38,7 +38,8 @@ def multi_task_view(
         `multi_task`, None where the target is no such table: `gains`, of the mean over the tasks,
         `separate` and `pooled` being what it is against; `tasks`, single ones against `separate`:
         all, or with many those with a clear gain or harm; `hurt`, those that are harmed, of
-        `compared`; how many are `helped`; and which figures there are.
+        `compared`; how many are `helped`; whether the draws of all rows are the `same_rows`; and
+        which figures there are.
     """
     target = view["name"]
     if view["track"] != "tables":
@@ -62,6 +63,7 @@ def multi_task_view(
         "compared": len(alone),
         "helped": int(alone["pays"].sum()),
         "all_tasks": single["task"].nunique() <= MOST_TASKS,
+        "same_rows": bool(view["timed"] and whole["shots"].isna().any()),
         "has_cosines": bool(len(own_cosines)),
         "has_pairs": bool(len(own_pairs)),
     }

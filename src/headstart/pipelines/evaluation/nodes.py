@@ -8,6 +8,7 @@ import pandas as pd
 from headstart.learning.fits import IDENTITY, RESULT_COLUMNS
 from headstart.learning.images import ImageStore
 from headstart.learning.leaderboard import deciding_metric, leaderboard, recommend
+from headstart.learning.planning.parameters import GpuParameters
 from headstart.pipelines.collecting import collect
 from headstart.pipelines.evaluation.parameters import EvaluationParameters
 
@@ -51,7 +52,7 @@ def recommend_methods(
     validation: pd.DataFrame, board: pd.DataFrame, parameters: EvaluationParameters
 ) -> dict[str, Any]:
     """The method to use on each target, with the reason in words."""
-    recommendations = recommend(validation, board, parameters.metric)
+    recommendations = recommend(validation, board, parameters.metric, parameters.metric_of)
     for target, answer in recommendations.items():
         logger.info("%s: %s", target, answer["reason"])
     return recommendations
@@ -62,6 +63,19 @@ def spread_demonstrations(results: pd.DataFrame, validation: pd.DataFrame) -> pd
     from headstart.learning.text.demonstration_spread import demonstration_spread
 
     return demonstration_spread(results, validation)
+
+
+def compare_plans(
+    plans: pd.DataFrame,
+    results: pd.DataFrame,
+    pretext_scores: pd.DataFrame,
+    gpus: pd.DataFrame,
+    parameters: GpuParameters,
+) -> pd.DataFrame:
+    """What each training was predicted to take, beside what was measured, and where it fits."""
+    from headstart.pipelines.evaluation.plan_section import predicted_and_measured
+
+    return predicted_and_measured(plans, results, pretext_scores, gpus, parameters)
 
 
 def draw_figures(
@@ -80,7 +94,8 @@ def draw_figures(
         training_figures,
     )
 
-    metric = deciding_metric(set(board.loc[board["target"] == target, "metric"]), parameters.metric)
+    tried = set(board.loc[board["target"] == target, "metric"])
+    metric = deciding_metric(target, tried, parameters.metric, parameters.metric_of)
     return (
         score_figures.label_efficiency(board, target, metric),
         score_figures.cost(board, target, metric),
@@ -115,6 +130,10 @@ def write_report(
     results: pd.DataFrame,
     gradient_cosines: pd.DataFrame,
     pair_gains: pd.DataFrame,
+    few_shot_curves: pd.DataFrame,
+    sinusoid_examples: pd.DataFrame,
+    few_shot_trainings: pd.DataFrame,
+    predicted_and_measured: pd.DataFrame,
     parameters: EvaluationParameters,
     configuration: dict[str, Any],
     *of_targets: Any,
@@ -139,6 +158,10 @@ def write_report(
         results: test scores, for the single tasks of tables.
         gradient_cosines: of the tasks of tables, over training.
         pair_gains: which task of a table helps which.
+        few_shot_curves: score of few-shot tasks against adaptation steps.
+        sinusoid_examples: predictions of some sinusoids before and after some steps.
+        few_shot_trainings: how the methods of few-shot tasks were meta-trained.
+        predicted_and_measured: memory and time of each training.
         parameters: which metric is shown first, coverage of the intervals.
         configuration: all parameters of the run.
         of_targets: for each target its splits, its images, texts or table, and its counts.
@@ -176,9 +199,14 @@ def write_report(
         results=results,
         cosines=gradient_cosines,
         pair_gains=pair_gains,
+        few_shot_curves=few_shot_curves,
+        sinusoid_examples=sinusoid_examples,
+        few_shot_trainings=few_shot_trainings,
+        plans=predicted_and_measured,
         pretext_examples={(e.source, e.task): e.examples for e in pretext_examples},
         environment=describe_environment(configuration),
         metric=parameters.metric,
+        metric_of=parameters.metric_of,
         confidence=parameters.confidence,
     )
 

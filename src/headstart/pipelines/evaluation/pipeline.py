@@ -29,7 +29,8 @@ def create_pipeline(
             test `predictions`, of training `history`, of `maps` and `qualities` of
             representations, of `pretext_scores`, `pretext_history` and `pretext_examples`, of
             `text_pretraining`, of `lora_costs` and `lora_ranks`, of `cosines` of gradients and
-            `pair_gains` of tasks.
+            `pair_gains` of tasks, of `few_shot_curves`, `sinusoid_examples` and
+            `few_shot_trainings`, and of `plans` of the trainings.
     """
     collecting = [
         Node(
@@ -59,6 +60,10 @@ def create_pipeline(
                 ("lora_ranks", "lora_ranks"),
                 ("gradient_cosines", "cosines"),
                 ("pair_gains", "pair_gains"),
+                ("few_shot_curves", "few_shot_curves"),
+                ("sinusoid_examples", "sinusoid_examples"),
+                ("few_shot_trainings", "few_shot_trainings"),
+                ("plans", "plans"),
             )
         ),
         Node(
@@ -82,6 +87,19 @@ def create_pipeline(
             inputs=["validation", "leaderboard", "params:evaluation"],
             outputs="recommendations",
             name="recommend",
+            namespace="evaluation",
+        ),
+        Node(
+            nodes.compare_plans,
+            inputs=[
+                "plans",
+                "results",
+                "pretext_scores",
+                "planning.gpus",
+                "params:planning.gpus",
+            ],
+            outputs="predicted_and_measured",
+            name="compare_plans",
             namespace="evaluation",
         ),
         Node(
@@ -132,6 +150,10 @@ def create_pipeline(
             "results",
             "gradient_cosines",
             "pair_gains",
+            "few_shot_curves",
+            "sinusoid_examples",
+            "few_shot_trainings",
+            "predicted_and_measured",
             "params:evaluation",
             "parameters",
             *(

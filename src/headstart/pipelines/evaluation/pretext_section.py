@@ -34,7 +34,7 @@ def pretext_sources(
     histories: pd.DataFrame,
     examples: Mapping[tuple[str, str], Sequence[Example]],
     board: pd.DataFrame,
-    metric: str,
+    metrics: Mapping[str, str],
     plots: dict[str, Any],
 ) -> list[dict[str, Any]]:
     """What the section shows, one item a source.
@@ -44,14 +44,14 @@ def pretext_sources(
         histories: their training histories; may be empty.
         examples: (source, task) -> what the task saw and said; may be empty.
         board: the leaderboard.
-        metric: the metric that is shown first.
+        metrics: target -> the metric that is shown first.
         plots: id -> variants of a figure; the learning curves are added.
 
     Returns:
         For each source its name, whether it is one target's own, the tasks that ran (`tasks`),
         those that could not (`left_out`), and how its `curves` are called.
     """
-    targets = list(dict.fromkeys(board["target"]))
+    targets = list(metrics)
     sources = []
     trained_on = list(dict.fromkeys(scores.get("source", [])))
     own_first = [t for t in targets if t in trained_on]
@@ -69,7 +69,7 @@ def pretext_sources(
             _task(row, examples.get((source, row["task"]), []))
             | {
                 "reached": _reached(
-                    row["task"], [source] if item["own"] else targets, board, metric
+                    row["task"], [source] if item["own"] else targets, board, metrics
                 )
             }
             for row in ran.to_dict("records")
@@ -158,18 +158,19 @@ def _task(row: Mapping[str, Any], examples: Sequence[Example]) -> dict[str, Any]
 
 
 def _reached(
-    task: str, targets: Sequence[str], board: pd.DataFrame, metric: str
+    task: str, targets: Sequence[str], board: pd.DataFrame, metrics: Mapping[str, str]
 ) -> list[dict[str, Any]]:
     """The linear probe on the encoder, and on the same network untrained, for each target."""
     reached = []
     for target in targets:
-        probes = probe_scores(board, target, metric)
+        probes = probe_scores(board, target, metrics[target])
         rows = {str(row["representation"]): row for _, row in probes.iterrows()}
         if task in rows:
             untrained = rows.get(UNTRAINED)
             reached.append(
                 {
                     "target": target,
+                    "metric": metrics[target],
                     "shots": rows[task]["shots"],
                     "score": [rows[task][bound] for bound in BOUNDS],
                     "untrained": None if untrained is None else [untrained[b] for b in BOUNDS],

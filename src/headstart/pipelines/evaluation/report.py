@@ -33,6 +33,8 @@ from headstart.pipelines.evaluation.answer import (
     verdict,
     where_it_hurt,
 )
+from headstart.pipelines.evaluation.few_shot_section import TRACK as FEW_SHOT
+from headstart.pipelines.evaluation.few_shot_section import few_shot_view
 from headstart.pipelines.evaluation.in_context_section import (
     dropped_demonstrations,
     spread_of_demonstrations,
@@ -41,6 +43,7 @@ from headstart.pipelines.evaluation.lora_section import lora_costs as costs_of_m
 from headstart.pipelines.evaluation.lora_section import lora_ranks as ranks_of_targets
 from headstart.pipelines.evaluation.mistakes_section import mistakes as worst_of
 from headstart.pipelines.evaluation.multi_task_section import multi_task_view
+from headstart.pipelines.evaluation.plan_section import plan_rows
 from headstart.pipelines.evaluation.pretext_section import pretext_sources
 from headstart.pipelines.evaluation.quality_table import quality_table, rank_correlations
 from headstart.pipelines.evaluation.same_labels_section import same_labels
@@ -57,6 +60,8 @@ if TYPE_CHECKING:
     from headstart.learning.pretext.task import Example
 
 REPORT = "report.html.jinja"
+# Tracks without predictions of single test examples: nothing to say of confidence, maps, mistakes.
+WITHOUT_EXAMPLES = ("tables", FEW_SHOT)
 
 
 def render_report(
@@ -83,7 +88,12 @@ def render_report(
     results: pd.DataFrame | None = None,
     cosines: pd.DataFrame | None = None,
     pair_gains: pd.DataFrame | None = None,
+    few_shot_curves: pd.DataFrame | None = None,
+    sinusoid_examples: pd.DataFrame | None = None,
+    few_shot_trainings: pd.DataFrame | None = None,
+    plans: pd.DataFrame | None = None,
     metric: str = "accuracy",
+    metric_of: Mapping[str, str] | None = None,
     confidence: float = 0.95,
     mistakes: int = 12,
 ) -> str:
@@ -120,7 +130,14 @@ def render_report(
         results: the results, for the single tasks of tables.
         cosines: of the tasks' gradients (`headstart.learning.multi_task.conflict`).
         pair_gains: which task helps which (`headstart.learning.multi_task.groupings`).
+        few_shot_curves: score of few-shot tasks against adaptation steps; may be empty, as the next
+            two (their columns are in `headstart.pipelines.evaluation.few_shot_section`).
+        sinusoid_examples: predictions of some sinusoids before and after some steps.
+        few_shot_trainings: how the methods of few-shot tasks were meta-trained.
+        plans: memory and time of each training, predicted and measured
+            (`headstart.pipelines.evaluation.plan_section.COLUMNS`); may be empty.
         metric: the metric that is shown first.
+        metric_of: target -> the metric that is shown first there.
         confidence: coverage of the intervals.
         mistakes: how many mistakes are shown for each target.
 
@@ -133,19 +150,24 @@ def render_report(
     nothing = pd.DataFrame()
     spread = nothing if in_context_spread is None else in_context_spread
     targets = []
-    # A task within a target has no part of its own.
-    names = [name for name in dict.fromkeys(leaderboard["target"]) if "." not in name]
-    for number, target in enumerate(names):
+    tracks = dict(zip(leaderboard["target"], leaderboard["track"], strict=True))
+    # A task within a target, `weather.JFK`, has no part of its own.
+    names = [name for name, track in tracks.items() if "." not in name or track != "tables"]
+    # What one came for are one's own data: families of tasks stand behind them.
+    for number, target in enumerate(sorted(names, key=lambda name: tracks[name] == FEW_SHOT)):
         board = leaderboard[leaderboard["target"] == target]
         tried = list(dict.fromkeys(board["metric"]))
+        shown_first = deciding_metric(target, tried, metric, metric_of)
         answer = dict(recommendations.get(target, {}))
         view = {
             "id": f"target-{number}",
             "name": target,
-            "track": board["track"].iloc[0],
+            "track": tracks[target],
+            "of_examples": tracks[target] not in WITHOUT_EXAMPLES,
             "answer": answer,
-            "metrics": tried,
-            "metric": deciding_metric(tried, metric),
+            "metrics": [shown_first, *(m for m in tried if m != shown_first)],
+            "metric": shown_first,
+            "timed": target in splits and "time" in splits[target],
         }
         view |= _scores(view, board, plots)
         view |= _calibration(view, board, predictions, plots)
@@ -163,27 +185,45 @@ def render_report(
             plots,
             confidence,
         )
+        view |= few_shot_view(
+            view,
+            board,
+            nothing if few_shot_curves is None else few_shot_curves,
+            nothing if sinusoid_examples is None else sinusoid_examples,
+            nothing if few_shot_trainings is None else few_shot_trainings,
+            plots,
+        )
         view["dropped"] = dropped_demonstrations(board, splits.get(target))
         view["summary"] = wording.counts(summaries.get(target, {}))
-        aside = quarantine[quarantine["target"] == target]
+        # A family of tasks, `glyphs` of `glyphs.5_way`, may be a target of images, too.
+        of_family = (quarantine["role"] == FEW_SHOT) == (view["track"] == FEW_SHOT)
+        aside = quarantine[(quarantine["target"] == target.split(".")[0]) & of_family]
         view["aside"] = aside
         view["reasons"] = aside["reason"].value_counts().to_dict()
         targets.append(view)
+    first = {view["name"]: view["metric"] for view in targets}
     return (
         environment_of_templates(autoescape=True)
         .get_template(REPORT)
         .render(
             targets=targets,
             sources=pretext_sources(
-                pretext_scores, pretext_histories, pretext_examples, leaderboard, metric, plots
+                pretext_scores,
+                pretext_histories,
+                pretext_examples,
+                leaderboard,
+                first,
+                plots,
             ),
             text_pretraining=records(nothing if text_pretraining is None else text_pretraining),
             lora_costs=costs_of_models(nothing if lora_costs is None else lora_costs),
             lora_ranks=ranks_of_targets(
-                nothing if lora_ranks is None else lora_ranks, leaderboard, confidence, plots
+                nothing if lora_ranks is None else _sorted_by_metric(lora_ranks, first),
+                leaderboard,
+                confidence,
+                plots,
             ),
-            metrics=list(dict.fromkeys(leaderboard["metric"])),
-            metric=metric,
+            plans=plan_rows(nothing if plans is None else plans),
             counts=list(dict.fromkeys(name for t in targets for name in t["summary"])),
             confidence=confidence,
             not_transferred=wording.listed(_features_of_nothing(leaderboard)),
@@ -218,6 +258,7 @@ def environment_of_templates(autoescape: bool) -> Any:
         "network_name": wording.network_name,
         "bare_method_name": wording.bare_method_name,
         "baseline_name": wording.baseline_name,
+        "draws": wording.draws,
         "labels_per": wording.labels_per,
         "metric_name": wording.metric_name,
         "short_metric_name": wording.short_metric_name,
@@ -334,6 +375,14 @@ def _qualities(
         "qualities": records(table),
         "quality_correlations": rank_correlations(table, view["metric"]),
     }
+
+
+def _sorted_by_metric(rows: pd.DataFrame, first: Mapping[str, str]) -> pd.DataFrame:
+    """Rows with those of the metric that is shown first on their target before the others."""
+    if rows.empty:
+        return rows
+    later = rows["metric"] != rows["target"].map(first)
+    return pd.concat([rows[~later], rows[later]])
 
 
 def _features_of_nothing(leaderboard: pd.DataFrame) -> list[str]:

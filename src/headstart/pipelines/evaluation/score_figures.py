@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from headstart.learning.leaderboard import ALONE, FEATURES, baseline_method
+from headstart.learning.leaderboard import ALONE, WITHOUT_NAME, baseline_method
 from headstart.learning.metrics import HIGHER_IS_BETTER
 from headstart.pipelines.evaluation import wording
 from headstart.pipelines.evaluation.figure_style import (
@@ -256,7 +256,8 @@ def _best_of_each(rows: pd.DataFrame, metric: str) -> set[tuple[str, str]]:
     keys = {key for key in methods_of(rows) if key[1] in ALONE}
     others = rows[~rows["method"].isin(ALONE)]
     others = others.assign(score=sign * others["mean"].astype(float))
-    each = "method" if (rows["representation"] == FEATURES).all() else "representation"
+    unnamed = others["representation"].isin(WITHOUT_NAME)
+    each = others["representation"].where(~unnamed, others["method"])
     for _, own in others.groupby(each):
         leads = own["score"] == own.groupby("x")["score"].transform("max")
         ranks = own.assign(leads=leads).groupby(["representation", "method"])

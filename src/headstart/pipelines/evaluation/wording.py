@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
-from headstart.learning.leaderboard import BASELINE, FEATURES
+from headstart.learning.leaderboard import BASELINE, WITHOUT_NAME
 
 # What is not here is written as its name with spaces for underscores.
 METRICS = {
@@ -18,9 +20,11 @@ METRICS = {
     "auc": "area under the ROC curve",
     "rmse": "root mean squared error",
     "mae": "mean absolute error",
+    "accuracy_transductive": "transductive accuracy",
+    "mse": "mean squared error",
 }
 # For the heads of tables.
-SHORT_METRICS = {"nll": "NLL", "ece": "ECE", "auc": "AUC"}
+SHORT_METRICS = {"nll": "NLL", "ece": "ECE", "auc": "AUC", "mse": "MSE"}
 METHODS = {
     "bitfit": "BitFit",
     "fine_tune": "fine-tuning",
@@ -36,12 +40,22 @@ METHODS = {
     "mgda": "shared layers with MGDA",
     "cagrad": "shared layers with CAGrad",
     "gradnorm": "shared layers with GradNorm",
+    "maml": "MAML",
+    "fomaml": "first-order MAML",
+    "anil": "ANIL",
+    "reptile": "Reptile",
+    "prototypical": "prototypical networks",
+    "pooled_pretraining": "Baseline++ (pooled pretraining)",
 }
+# Of the few_shot track.
+NETWORKS = {"conv4": "Conv-4", "dense": "dense network"}
+MOST_PLAIN = 1e6  # from here on a number is written with a power of ten: an error that diverged
+SHOTS = {"tables": ("labeled row", " per task"), "few_shot": ("shot", "")}
 
 
 def words(name: str) -> str:
-    """A name from a table, with spaces."""
-    return str(name).replace("_", " ")
+    """A name from a table, with spaces; `glyphs.5_way` is "glyphs, 5-way"."""
+    return re.sub(r"\.(\d+)_way$", r", \1-way", str(name)).replace("_", " ")
 
 
 def metric_name(metric: str) -> str:
@@ -64,8 +78,11 @@ def network_name(representation: str) -> str:
 
     Args:
         representation: of the rows from scratch: `random`, the untrained network that all pretext
-            tasks pretrain, or `<name>_untrained`, the network of that representation.
+            tasks pretrain, or `<name>_untrained`, the network of that representation, or the
+            network of few-shot methods.
     """
+    if representation in NETWORKS:
+        return NETWORKS[representation]
     if representation == "random":
         return "pretext network"
     return f"network of {words(representation.removesuffix('_untrained'))}"
@@ -76,7 +93,7 @@ def method_name(representation: str, method: str) -> str:
     name = bare_method_name(method)
     if method == BASELINE:
         return f"{name} · {network_name(representation)}"
-    if representation == FEATURES:
+    if representation in WITHOUT_NAME:
         return name
     return f"{words(representation)} · {name}"
 
@@ -95,18 +112,30 @@ def labels(shots: Any, track: str = "") -> str:
     """Shots in words; null is all labels.
 
     Args:
-        shots: labels per class; on tables of several tasks labeled rows per task.
+        shots: labels per class; on tables of several tasks labeled rows per task; of a regression
+            among few-shot tasks labeled points.
         track: of the target.
     """
-    one, per = ("labeled row", "task") if track == "tables" else ("label", "class")
+    one, per = SHOTS.get(track, ("label", " per class"))
     if pd.isna(shots):
         return f"all {one}s"
-    return f"{int(shots)} {one}{'' if shots == 1 else 's'} per {per}"
+    return f"{int(shots)} {one}{'' if shots == 1 else 's'}{per}"
 
 
 def labels_per(track: str) -> str:
-    """What shots count: labels per class, or labeled rows per task."""
+    """What shots count: labels per class, labeled rows per task, or just shots."""
     return labels(2, track).removeprefix("2 ")
+
+
+def draws(number: int, track: str) -> str:
+    """What an interval is over: so many seeds, or episodes.
+
+    Args:
+        number: how many.
+        track: of the target.
+    """
+    one = "episode" if track == "few_shot" else "seed"
+    return f"{number:,} {one}{'' if number == 1 else 's'}"
 
 
 def baseline_name(track: str) -> str:
@@ -118,6 +147,10 @@ def decimals(value: float | None, places: int, signed: bool = False) -> str:
     """A number with so many decimals; a dash where there is no value."""
     if value is None or pd.isna(value):
         return "–"
+    if math.isinf(value):
+        return "∞" if value > 0 else "\N{MINUS SIGN}∞"
+    if abs(value) >= MOST_PLAIN:
+        return f"{value:{'+' if signed else ''}.1e}".replace("-", "\N{MINUS SIGN}")
     return f"{value:{'+' if signed else ''}.{places}f}".replace("-", "\N{MINUS SIGN}")
 
 

@@ -21,6 +21,7 @@ def fine_tune(
     checkpoints: Any,
     parameters: FineTuningParameters,
     compute: ComputeParameters,
+    plan: pd.DataFrame,
 ) -> Tables:
     """Train a pretrained network on a target.
 
@@ -33,6 +34,7 @@ def fine_tune(
         checkpoints: where trainings are kept (`headstart.learning.checkpoints.CheckpointFolder`).
         parameters: of the stage.
         compute: of the machine.
+        plan: what a step was predicted to take, which fits (`headstart.pipelines.checking`).
 
     Returns:
         Scores, predictions of the test rows, and training histories.
@@ -54,6 +56,7 @@ def from_scratch(
     checkpoints: Any,
     parameters: FineTuningParameters,
     compute: ComputeParameters,
+    plan: pd.DataFrame,
 ) -> Tables:
     """Train a network of an encoder's architecture with random weights, new ones for each seed.
 

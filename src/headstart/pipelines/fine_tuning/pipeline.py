@@ -7,6 +7,7 @@ from kedro.pipeline import Node, Pipeline
 
 from headstart.pipelines.binding import for_target
 from headstart.pipelines.fine_tuning import nodes
+from headstart.pipelines.fine_tuning.checks import create_image_check, image_plan
 
 
 def create_pipeline(target: str, name: str, encoder: str) -> Pipeline:
@@ -45,10 +46,12 @@ def _pipeline(function: Callable[..., Any], target: str, name: str, encoder: str
                     f"{here}.checkpoints",
                     "params:fine_tuning",
                     "params:compute",
+                    image_plan(function.__name__, name),
                 ],
                 outputs=[f"{here}.scores", f"{here}.predictions", f"{here}.history"],
                 name=function.__name__,
                 namespace=here,
-            )
+            ),
+            create_image_check(function.__name__, name),
         ]
     )

@@ -1,5 +1,6 @@
 """Nodes of the fine-tuning stage for texts: fits, what LoRA saves, and what its rank does."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
@@ -20,8 +21,23 @@ from headstart.pipelines.fine_tuning.text_parameters import (
 Tables = tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]
 
 
+def add_adapters(network: Any, lora: LoraParameters, seed: int) -> Any:
+    """What `lora` trains of a network (`headstart.learning.text.lora.add_lora`)."""
+    from headstart.learning.text.lora import add_lora
+
+    return add_lora(network, lora, seed)
+
+
+def free_biases(network: Any, lora: None, seed: int) -> Any:
+    """What `bitfit` trains of a network (`headstart.learning.text.bitfit.train_biases`)."""
+    from headstart.learning.text.bitfit import train_biases
+
+    return train_biases(network)
+
+
 def adapt(
     method: str,
+    change: Callable[[Any, Any, int], Any] | None,
     representation: str,
     target: str,
     texts: pd.DataFrame,
@@ -32,13 +48,16 @@ def adapt(
     seeds: TextSeedParameters,
     parameters: TextAdaptationParameters,
     compute: ComputeParameters,
+    plan: pd.DataFrame,
     features: Any = None,
     lora: LoraParameters | None = None,
 ) -> Tables:
     """Adapt a pretrained language model to a target.
 
     Args:
-        method: a key of `headstart.learning.text.adaptation.ADAPTATIONS`.
+        method: its name.
+        change: from the network to what the method trains of it; None: all of it. The pipeline
+            gives it, so that an edit of one method does not concern the others.
         representation: name of what it starts from.
         target: name of the target.
         texts: of the target.
@@ -49,6 +68,7 @@ def adapt(
         seeds: how many of the draws are used.
         parameters: of the training.
         compute: of the machine.
+        plan: what a step was predicted to take, which fits (`headstart.pipelines.checking`).
         features: `headstart.learning.encoders.Features` of the same model, frozen; None: none.
         lora: of the adapters, where there are any.
 
@@ -60,8 +80,10 @@ def adapt(
     from headstart.learning.parallel_fits import run_fits
     from headstart.learning.text.adaptation import run_text_job
 
-    plan = _plan(
-        representation, texts, splits, model, checkpoints, parameters, compute, features, lora
+    shared = _plan(
+        *(representation, texts, splits, model, checkpoints, parameters, compute, features),
+        lora=lora,
+        change=change,
     )
     labels, test = classes_and_test(splits, len(texts))
     jobs = fit_jobs(
@@ -74,7 +96,7 @@ def adapt(
         representation=representation,
         method=method,
     )
-    fits = run_fits(run_text_job, plan, jobs, compute=compute, description=f"{method} {target}")
+    fits = run_fits(run_text_job, shared, jobs, compute=compute, description=f"{method} {target}")
     done = ((fit, job.validation, test) for fit, job in zip(fits, jobs, strict=True))
     return tables_of(done, labels)
 
@@ -90,6 +112,7 @@ def try_ranks(
     checkpoints: Any,
     parameters: TextFineTuningParameters,
     compute: ComputeParameters,
+    plan: pd.DataFrame,
 ) -> pd.DataFrame:
     """Adapt a language model by LoRA with several ranks, all else being the same.
 
@@ -104,6 +127,7 @@ def try_ranks(
         checkpoints: where trainings are kept.
         parameters: of the stage; its `ranks`, at `rank_shots`.
         compute: of the machine.
+        plan: what a step was predicted to take, which fits (`headstart.pipelines.checking`).
 
     Returns:
         Test scores (`headstart.learning.text.lora_ranks.RANK_COLUMNS`).
@@ -124,9 +148,10 @@ def try_ranks(
             f"labels per class; it has {there}. Take one of these, or add it to "
             f"draws.shots_of.{target}."
         )
-    plan = _plan(
+    shared = _plan(
         *(representation, texts, splits, model, checkpoints, parameters.lora, compute, features),
         lora=parameters.adapters,
+        change=add_adapters,
     )
     labels, test = classes_and_test(splits, len(texts))
     own = fit_jobs(
@@ -140,7 +165,7 @@ def try_ranks(
         method="lora",
     )
     jobs = [RankJob(rank, job) for rank in parameters.ranks for job in own]
-    fits = run_fits(run_rank_job, plan, jobs, compute=compute, description=f"ranks {target}")
+    fits = run_fits(run_rank_job, shared, jobs, compute=compute, description=f"ranks {target}")
     return rank_table(zip(jobs, fits, strict=True), labels)
 
 
@@ -178,7 +203,9 @@ def _plan(
     parameters: TextAdaptationParameters,
     compute: ComputeParameters,
     features: Any,
+    *,
     lora: LoraParameters | None,
+    change: Callable[[Any, Any, int], Any] | None,
 ) -> Any:
     """What all fits of one method on one target share."""
     from headstart.fingerprint import code_fingerprint
@@ -186,6 +213,7 @@ def _plan(
 
     frozen = None if features is None else features.values
     labels, _ = classes_and_test(splits, len(texts))
+    code = [code_fingerprint(function) for function in (fit_text, change) if function]
     return TextFitPlan(
         model=model,
         name=representation,
@@ -196,6 +224,7 @@ def _plan(
         parameters=parameters,
         lora=lora,
         compute=compute.model_copy(update={"progress": False}),
+        adapt=change,
         checkpoints=checkpoints,
-        made_of=[code_fingerprint(fit_text), texts["digest"].tolist(), frozen],
+        made_of=[code, texts["digest"].tolist(), frozen],
     )

@@ -3,7 +3,12 @@
 from kedro.pipeline import Node, Pipeline
 
 from headstart.pipelines.binding import bind
+from headstart.pipelines.checking import plan_of
 from headstart.pipelines.fine_tuning import text_nodes
+from headstart.pipelines.fine_tuning.checks import create_text_check
+
+# Of the methods that do not train all weights: what they train.
+_CHANGES = {"lora": text_nodes.add_adapters, "bitfit": text_nodes.free_biases}
 
 
 def create_text_pipeline(target: str, method: str) -> Pipeline:
@@ -28,7 +33,13 @@ def create_text_pipeline(target: str, method: str) -> Pipeline:
     return Pipeline(
         [
             Node(
-                bind(text_nodes.adapt, method=method, representation=start, target=target),
+                bind(
+                    text_nodes.adapt,
+                    method=method,
+                    change=_CHANGES.get(method),
+                    representation=start,
+                    target=target,
+                ),
                 inputs={
                     **{part: f"ingestion.{target}.{part}" for part in ("texts", "splits", "draws")},
                     "model": "pretrained.minilm",
@@ -36,12 +47,14 @@ def create_text_pipeline(target: str, method: str) -> Pipeline:
                     "seeds": "params:text_fine_tuning.draws",
                     "parameters": f"params:text_fine_tuning.{method}",
                     "compute": "params:compute",
+                    "plan": plan_of(stage, f"text_{method}"),
                     **own,
                 },
                 outputs=[f"{table}{kind}" for kind in ("scores", "predictions", "history")],
                 name=method,
                 namespace=here,
-            )
+            ),
+            create_text_check(stage, method, "minilm"),
         ]
     )
 
@@ -64,11 +77,13 @@ def create_rank_pipeline(target: str) -> Pipeline:
                     f"{here}.rank_checkpoints",
                     "params:text_fine_tuning",
                     "params:compute",
+                    plan_of("lora", "text_ranks"),
                 ],
                 outputs=f"{here}.ranks",
                 name="ranks",
                 namespace=here,
-            )
+            ),
+            create_text_check("lora", "ranks", "minilm"),
         ]
     )
 

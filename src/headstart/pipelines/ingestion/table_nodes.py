@@ -1,6 +1,7 @@
 """Nodes of the ingestion stage for targets that are tables of several tasks."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
@@ -78,6 +79,7 @@ def read_table(
     tasks = sorted(rows["task"].unique())
     columns = {
         "kind": raw.kind,
+        "task_column": raw.task_name,
         "target_column": raw.target_name,
         "classes": classes,
         "ahead": None if raw.ahead is None else str(raw.ahead),
@@ -86,6 +88,8 @@ def read_table(
         "positions": _positions(target, raw, tasks),
         "features": list(features.table),
         "made_from": features.made_from,
+        "codings": [asdict(one) for one in features.codings],
+        "missing_values": list(raw.missing_values),
         "missing": features.missing,
         "outside_limits": features.outside,
         "left_out": features.left_out,

@@ -24,6 +24,7 @@ def fit_method(
     checkpoints: Any,
     parameters: MultiTaskParameters,
     compute: ComputeParameters,
+    plan: pd.DataFrame,
 ) -> Tables:
     """Learn the tasks of a table by one method.
 
@@ -37,13 +38,14 @@ def fit_method(
         checkpoints: where fits are kept.
         parameters: of the stage.
         compute: of the machine.
+        plan: what a step was predicted to take, which fits (`headstart.pipelines.checking`).
 
     Returns:
         Scores, of the target and of each task in it (`<target>.<task>`); predictions of the test
         rows; the training histories; and the cosines of the tasks' gradients over training, of a
         method that shares layers.
     """
-    from headstart.fingerprint import code_fingerprint, value_fingerprint
+    from headstart.fingerprint import code_fingerprint
     from headstart.learning.fit_jobs import fit_jobs
     from headstart.learning.fits import history_table
     from headstart.learning.multi_task.conflict import cosine_table
@@ -54,12 +56,16 @@ def fit_method(
 
     data = tasks_of(target, table, columns)
     test = splits.loc[splits["split"] == "test", "row"].to_numpy()
-    plan = TaskFitPlan(
+    shared = TaskFitPlan(
         data=data,
         parameters=parameters.learning,
         compute=compute.model_copy(update={"progress": False}),
         checkpoints=checkpoints,
-        made_of=[code_fingerprint(fit_tasks), value_fingerprint(table), columns],
+        made_of=[
+            code_fingerprint(fit_tasks),
+            pd.util.hash_pandas_object(table).to_numpy(),
+            columns,
+        ],
     )
     jobs = fit_jobs(
         draws_of(draws),
@@ -72,7 +78,7 @@ def fit_method(
         method=method,
     )
     tables = []
-    fits = run_fits(run_task_job, plan, jobs, compute=compute, description=f"{method} {target}")
+    fits = run_fits(run_task_job, shared, jobs, compute=compute, description=f"{method} {target}")
     for fit, job in zip(fits, jobs, strict=True):
         history = history_table(fit)
         tables.append(
@@ -96,6 +102,7 @@ def measure_pair_gains(
     draws: pd.DataFrame,
     parameters: MultiTaskParameters,
     compute: ComputeParameters,
+    plan: pd.DataFrame,
 ) -> pd.DataFrame:
     """Learn every pair of tasks together, with few rows, and each task alone.
 
@@ -106,6 +113,7 @@ def measure_pair_gains(
         draws: rows to learn from and to measure on.
         parameters: of the stage.
         compute: of the machine.
+        plan: what a step was predicted to take, which fits (`headstart.pipelines.checking`).
 
     Returns:
         Columns target, shots, seed and `headstart.learning.multi_task.groupings.GAIN_COLUMNS`; no

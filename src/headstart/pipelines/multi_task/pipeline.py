@@ -3,7 +3,9 @@
 from kedro.pipeline import Node, Pipeline
 
 from headstart.pipelines.binding import bind, for_target
+from headstart.pipelines.checking import plan_of
 from headstart.pipelines.multi_task import nodes
+from headstart.pipelines.multi_task.checks import create_check
 
 
 def create_pipeline(target: str, method: str) -> Pipeline:
@@ -26,13 +28,15 @@ def create_pipeline(target: str, method: str) -> Pipeline:
                     f"multi_task.{target}.checkpoints",
                     "params:multi_task",
                     "params:compute",
+                    plan_of("multi_task", f"{target}_{method}"),
                 ],
                 outputs=[
                     f"{here}.{table}" for table in ("scores", "predictions", "history", "cosines")
                 ],
                 name="fit",
                 namespace=here,
-            )
+            ),
+            create_check(target, method),
         ]
     )
 
@@ -53,10 +57,12 @@ def create_gains_pipeline(target: str) -> Pipeline:
                     f"ingestion.{target}.draws",
                     "params:multi_task",
                     "params:compute",
+                    plan_of("multi_task", f"{target}_pair_gains"),
                 ],
                 outputs=f"multi_task.{target}.pair_gains",
                 name="pair_gains",
                 namespace=f"multi_task.{target}",
-            )
+            ),
+            create_check(target, "pair_gains"),
         ]
     )

@@ -32,7 +32,7 @@ def plan(
     """
     from tqdm import tqdm
 
-    from headstart.learning.planning.gpus import gpus_of
+    from headstart.learning.planning.gpu_catalogue import gpus_of
     from headstart.learning.planning.tables import make_plan
 
     tried = gpus_of(gpus, parameters.gpus.names)

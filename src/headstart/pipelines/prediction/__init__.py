@@ -1,8 +1,10 @@
-"""Prediction: the recommended model handed over, and used on new images or texts."""
+"""Prediction: the recommended model handed over, and used on new images, texts or tables."""
 
 from headstart.pipelines.prediction.pipeline import (
     create_hand_over_pipeline,
     create_pipeline,
+    create_table_hand_over_pipeline,
+    create_table_pipeline,
     create_text_hand_over_pipeline,
     create_text_pipeline,
 )
@@ -10,6 +12,8 @@ from headstart.pipelines.prediction.pipeline import (
 __all__ = [
     "create_hand_over_pipeline",
     "create_pipeline",
+    "create_table_hand_over_pipeline",
+    "create_table_pipeline",
     "create_text_hand_over_pipeline",
     "create_text_pipeline",
 ]

@@ -1,7 +1,6 @@
 """Nodes of the prediction stage: hand over the recommended model, and use it on new images."""
 
 import dataclasses
-import json
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,15 @@ from headstart.learning.splits import classes_and_test, draws_of
 from headstart.pipelines.evaluation.parameters import EvaluationParameters
 from headstart.pipelines.fine_tuning.parameters import FineTuningParameters
 from headstart.pipelines.ingestion.parameters import IngestionParameters
+from headstart.pipelines.prediction.chosen import chosen_settings
 from headstart.pipelines.prediction.parameters import PredictionParameters
 from headstart.pipelines.probing.parameters import ProbingParameters
+
+# track -> pipeline that predicts, and what it is given
+_COMMANDS = {
+    "text": ("text_prediction", "texts=TABLE.csv"),
+    "tables": ("table_prediction", "rows=TABLE.csv"),
+}
 
 
 def hand_over(
@@ -57,22 +63,13 @@ def hand_over(
     answer = recommendations[target]
     encoder = next(e for e in encoders if e.name == answer["representation"])
     draw = next(d for d in draws_of(draws, seeds=1) if d.shots == answer["shots"])
-    shots = validation["shots"]
-    of_draw = shots.isna() if answer["shots"] is None else shots == answer["shots"]
-    fits = validation[
-        (validation["target"] == target)
-        & (validation["representation"] == answer["representation"])
-        & (validation["method"] == answer["method"])
-        & (validation["seed"] == draw.seed)
-        & of_draw
-    ]
     labels, test = classes_and_test(splits, len(images.images))
     names = splits.drop_duplicates("class").sort_values("class")["label"].tolist()
     train = np.concatenate([draw.train, draw.validation])
     identity = {name: answer[name] for name in ("track", "target", "representation", "method")}
     fit, trained, head = refit(
         {**identity, "shots": draw.shots, "seed": draw.seed, "episode": None},
-        json.loads(fits["chosen"].iloc[0]),
+        chosen_settings(validation, answer, draw.seed),
         encoder=encoder,
         images=images.images,
         labels=labels,
@@ -124,21 +121,26 @@ def write_model_card(
         configuration: all parameters of the run.
     """
     from headstart.pipelines.evaluation.environment import describe_environment
-    from headstart.pipelines.evaluation.model_card import per_class_scores, render_model_card
+    from headstart.pipelines.evaluation.model_card import (
+        per_class_scores,
+        per_task_scores,
+        render_model_card,
+    )
 
-    classes = model.config["classes"]
+    config, answer = model.config, recommendations[target]
+    track = config["track"]
+    pipeline, given = _COMMANDS.get(track, ("prediction", "images=FOLDER"))
+    tables = track == "tables"
     return render_model_card(
-        recommendations[target],
+        answer,
         board,
         summary,
         describe_environment(configuration),
-        command="kedro run --pipelines text_prediction --params "
-        f"prediction.target={target},prediction.texts=TABLE.csv"
-        if model.config["track"] == "text"
-        else "kedro run --pipelines prediction --params "
-        f"prediction.target={target},prediction.images=FOLDER",
-        model=model.config,
-        per_class=per_class_scores(predictions, recommendations[target], classes),
+        command=f"kedro run --pipelines {pipeline} --params "
+        f"prediction.target={target},prediction.{given}",
+        model=config,
+        per_class=None if tables else per_class_scores(predictions, answer, config["classes"]),
+        per_task=per_task_scores(board, answer, config["test_of_tasks"]) if tables else None,
         license_note=evaluation.licenses.get(target),
         confidence=evaluation.confidence,
     )

@@ -10,8 +10,10 @@ class PredictionParameters(Parameters):
         target: whose recommended model predicts.
         images: folder of images.
         texts: table of texts.
+        rows: table of rows of several tasks.
     """
 
     target: str
     images: str
     texts: str
+    rows: str

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from kedro.pipeline import Node, Pipeline
 
 from headstart.pipelines.binding import bind, for_target
-from headstart.pipelines.prediction import nodes, text_nodes
+from headstart.pipelines.prediction import nodes, table_nodes, text_nodes
 
 
 def create_hand_over_pipeline(target: str, encoders: Sequence[str]) -> Pipeline:
@@ -71,6 +71,51 @@ def create_text_hand_over_pipeline(target: str, models: Mapping[str, str]) -> Pi
                 namespace=f"prediction.{target}",
             ),
             _card_node(target, f"text_models.{target}", f"prediction.{target}.handed_over"),
+        ]
+    )
+
+
+def create_table_hand_over_pipeline(target: str) -> Pipeline:
+    """Fit the recommended method of a table of several tasks again, save it and write its card.
+
+    Args:
+        target: name of the target.
+    """
+    here = f"ingestion.{target}"
+    return Pipeline(
+        [
+            Node(
+                for_target(table_nodes.hand_over_tasks, target),
+                inputs=[
+                    "recommendations",
+                    "validation",
+                    f"{here}.table",
+                    f"{here}.columns",
+                    f"{here}.splits",
+                    f"{here}.draws",
+                    "params:multi_task",
+                    "params:compute",
+                ],
+                outputs=f"table_models.{target}",
+                name="hand_over",
+                namespace=f"prediction.{target}",
+            ),
+            _card_node(target, f"table_models.{target}", "recommendations"),
+        ]
+    )
+
+
+def create_table_pipeline() -> Pipeline:
+    """Predict the targets of a table of new rows of several tasks."""
+    return Pipeline(
+        [
+            Node(
+                table_nodes.predict_table,
+                inputs=["prediction.table_model", "prediction.rows", "params:prediction"],
+                outputs="prediction.row_table",
+                name="predict_table",
+                namespace="table_prediction",
+            )
         ]
     )
 

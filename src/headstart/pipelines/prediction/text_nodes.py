@@ -1,6 +1,5 @@
 """Nodes of the prediction stage for texts."""
 
-import json
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from headstart.learning.leaderboard import recommend
 from headstart.learning.splits import classes_and_test, draws_of
 from headstart.pipelines.evaluation.parameters import EvaluationParameters
 from headstart.pipelines.fine_tuning.text_parameters import TextFineTuningParameters
+from headstart.pipelines.prediction.chosen import chosen_settings
 from headstart.pipelines.prediction.parameters import PredictionParameters
 from headstart.pipelines.probing.parameters import ProbingParameters
 from headstart.pipelines.representation.text_parameters import TextRepresentationParameters
@@ -68,15 +68,8 @@ def hand_over_text(
         & validation["representation"].isin(representations)
         & (validation["method"] != "in_context")
     ]
-    answer = recommend(candidates, board, evaluation.metric)[target]
+    answer = recommend(candidates, board, evaluation.metric, evaluation.metric_of)[target]
     draw = next(d for d in draws_of(draws, seeds=1) if d.shots == answer["shots"])
-    shots = candidates["shots"]
-    fits = candidates[
-        (candidates["representation"] == answer["representation"])
-        & (candidates["method"] == answer["method"])
-        & (candidates["seed"] == draw.seed)
-        & (shots.isna() if answer["shots"] is None else shots == answer["shots"])
-    ]
     start = starts[answer["representation"]]
     if answer["representation"] == "minilm_untrained":
         start = untrained(start, representation.encoder.untrained_seed)
@@ -85,7 +78,7 @@ def hand_over_text(
     identity = {name: answer[name] for name in ("track", "target", "representation", "method")}
     fit, model, head, adapter, read = refit_text(
         {**identity, "shots": draw.shots, "seed": draw.seed, "episode": None},
-        json.loads(fits["chosen"].iloc[0]),
+        chosen_settings(candidates, answer, draw.seed),
         model=start,
         texts=list(texts["text"]),
         labels=labels,

@@ -25,6 +25,7 @@ def pretrain(
     batch_norm_rows: int,
     parameters: PretextParameters,
     compute: ComputeParameters,
+    plan: pd.DataFrame,
 ) -> tuple[Any, pd.DataFrame, pd.DataFrame, list[Any]]:
     """Train an encoder on one pretext task.
 
@@ -41,6 +42,7 @@ def pretrain(
         batch_norm_rows: images that batch norm's statistics are computed over in the end.
         parameters: of the task.
         compute: of the machine.
+        plan: what a step was predicted to take, which fits (`headstart.pipelines.checking`).
 
     Returns:
         The encoder (`headstart.learning.encoders.Encoder`), scores and history

@@ -6,7 +6,9 @@ from kedro.pipeline import Node, Pipeline
 
 from headstart.learning.pretext.parameters import PretrainingParameters
 from headstart.pipelines.binding import bind
+from headstart.pipelines.checking import plan_of
 from headstart.pipelines.pretraining import nodes
+from headstart.pipelines.pretraining.checks import create_pretext_check
 
 
 def create_pipeline(source: str, task: str, images: str, own_labels: bool) -> Pipeline:
@@ -35,11 +37,13 @@ def create_pipeline(source: str, task: str, images: str, own_labels: bool) -> Pi
                     "params:pretraining.batch_norm_rows",
                     f"params:pretraining.{task}",
                     "params:compute",
+                    plan_of("pretraining", task),
                 ],
                 outputs=[f"{here}.{name}" for name in ("encoder", "scores", "history", "examples")],
                 name="pretrain",
                 namespace=here,
-            )
+            ),
+            create_pretext_check(task),
         ]
     )
 

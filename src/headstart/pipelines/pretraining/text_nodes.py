@@ -28,6 +28,7 @@ def pretrain_language(
     checkpoints: Any,
     parameters: TextPretrainingParameters,
     compute: ComputeParameters,
+    plan: pd.DataFrame,
 ) -> tuple[Any, pd.DataFrame, pd.DataFrame]:
     """Let a pretrained language model read on in a target's texts, without their labels.
 
@@ -41,6 +42,7 @@ def pretrain_language(
         checkpoints: where the training is kept.
         parameters: of the task.
         compute: of the machine.
+        plan: what a step was predicted to take, which fits (`headstart.pipelines.checking`).
 
     Returns:
         The model afterwards; perplexity of held-out texts before and after, and what it cost
@@ -74,6 +76,7 @@ def post_train_language(
     checkpoints: Any,
     parameters: PostTrainingParameters,
     compute: ComputeParameters,
+    plan: pd.DataFrame,
 ) -> tuple[Any, pd.DataFrame, pd.DataFrame]:
     """Teach a pretrained causal model to answer, by the labeled texts of a source task.
 
@@ -86,6 +89,7 @@ def post_train_language(
         checkpoints: where the training is kept.
         parameters: of post-training.
         compute: of the machine.
+        plan: what a step was predicted to take, which fits (`headstart.pipelines.checking`).
 
     Returns:
         The model afterwards; loss and accuracy on held-out texts of the source before and after,

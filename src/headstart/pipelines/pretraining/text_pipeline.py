@@ -3,7 +3,9 @@
 from kedro.pipeline import Node, Pipeline
 
 from headstart.pipelines.binding import bind
+from headstart.pipelines.checking import plan_of
 from headstart.pipelines.pretraining import text_nodes
+from headstart.pipelines.pretraining.checks import create_text_check
 
 # Task -> the pretrained model that it begins with.
 STARTS = {"masked_language": "minilm", "next_word": "smollm2", "post_training": "smollm2"}
@@ -28,11 +30,13 @@ def create_text_pipeline(target: str, task: str) -> Pipeline:
                     f"{here}.checkpoints",
                     f"params:text_pretraining.{task}",
                     "params:compute",
+                    plan_of("pretraining", task),
                 ],
                 outputs=[f"{here}.model", f"{here}.scores", f"{here}.history"],
                 name="pretrain",
                 namespace=here,
-            )
+            ),
+            create_text_check(task, start),
         ]
     )
 
@@ -55,10 +59,12 @@ def create_post_training_pipeline(source: str) -> Pipeline:
                     f"{here}.checkpoints",
                     "params:text_pretraining.post_training",
                     "params:compute",
+                    plan_of("pretraining", "post_training"),
                 ],
                 outputs=[f"{here}.model", f"{here}.scores", f"{here}.history"],
                 name="post_train",
                 namespace=here,
-            )
+            ),
+            create_text_check("post_training", start),
         ]
     )
