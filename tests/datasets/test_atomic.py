@@ -152,6 +152,8 @@ def test_every_type_can_be_named_in_the_catalog_without_loading_torch() -> None:
 import sys, headstart.datasets
 from kedro.io import DataCatalog
 needed = {
+    "ConfigurationDataset": {"model": None},
+    "DeviceMemoryDataset": {},
     "GlyphsDataset": {"scripts": {}, "fonts": {}, "examples": 1, "size": 28},
     "ImagePatchesDataset": {"of": {"x": {}}, "size": 8, "stride": 8},
     "ModelConfigurationsDataset": {"models": {}},

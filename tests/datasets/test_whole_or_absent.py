@@ -25,6 +25,11 @@ from headstart.fingerprint import path_fingerprint
 from headstart.learning.encoders import Encoder, Features
 from headstart.learning.fitted_model import FittedModel
 from headstart.learning.images import ImageChunk
+from headstart.learning.meta_learning.adapted_learner import AdaptedLearner
+from headstart.learning.meta_learning.meta_learner import MetaLearner
+from headstart.learning.multi_task.fitted_tasks import FittedTasks
+from headstart.learning.multi_task.preparation import Preparation
+from headstart.learning.multi_task.task_model import TaskModel
 from headstart.learning.pretext.task import Example, Examples
 from headstart.learning.text.fitted_text import FittedText
 from headstart.learning.text.language_model import LanguageModel
@@ -67,19 +72,53 @@ def fitted_text(x: int) -> FittedText:
     return FittedText(config, language_model(x), {"weight": np.eye(2, 8), "bias": np.zeros(2)})
 
 
+def meta_learner(x: int) -> MetaLearner:
+    return MetaLearner(
+        method="maml",
+        parameters={},
+        network={},
+        problem="regression",
+        inputs={},
+        outputs=1,
+        classes=0,
+        inner_steps=1,
+        reading="query",
+        weights={"w": torch.full((2, 2), float(x))},
+    )
+
+
+def fitted_tasks(x: int) -> FittedTasks:
+    two = np.array([0.0, 1.0])
+    preparation = Preparation(
+        **{"mean": two, "deviation": two + 1, "indicated": np.array([1])},
+        **{"target_mean": float(x), "target_deviation": 1.0},
+    )
+    model = TaskModel(
+        **{"method": "pooled", "task_names": ("a",), "feature_names": ("f", "g")},
+        **{"classes": (), "told_the_task": False, "preparation": preparation},
+        **{"weights": [np.ones((1, 3, 1))], "biases": [np.ones((1, 1))]},
+    )
+    return FittedTasks({"track": "tables", "task_column": "t"}, [], model)
+
+
 HEAD = {"weight": np.eye(2, 4), "bias": np.zeros(2)}
 # Every type that a node saves, and what it saves; another content for another x.
 CONTENTS: dict[str, Callable[[int], Any]] = {
+    "AdaptedLearnerDataset": lambda x: AdaptedLearner(
+        meta_learner(x), {"w": torch.full((2,), float(x))}, steps=1, classes=("a", "b")
+    ),
     "CSVDataset": lambda x: pd.DataFrame({"x": [x] * 1000}),
     "EncoderDataset": encoder,
     "FeaturesDataset": lambda x: Features("pca", np.full((2, 2), x, dtype=np.float32), 1),
     "FittedModelDataset": lambda x: FittedModel(
         config={"classes": ["a", "b"]}, encoder=encoder(x), head=HEAD
     ),
+    "FittedTasksDataset": fitted_tasks,
     "FittedTextDataset": fitted_text,
     "ImageStoreDataset": chunks,
     "JSONDataset": lambda x: {"x": [x] * 1000},
     "LanguageModelDataset": language_model,
+    "MetaLearnerDataset": meta_learner,
     "ParquetDataset": lambda x: pd.DataFrame({"x": [x] * 1000}),
     "PlotlyDataset": lambda x: go.Figure(go.Scatter(x=[x], y=[x])),
     "PretextExamplesDataset": lambda x: [

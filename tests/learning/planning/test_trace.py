@@ -149,7 +149,7 @@ def test_every_inner_step_of_maml_and_every_task_is_held():
         (TEXTS, "maml", "maml is planned for models of images"),
         (TEXTS, "contrastive", "contrastive is planned for models of images"),
         (IMAGES, "lora", "lora needs a model of the library transformers"),
-        (PlannedModel(network="conv4"), "full", "conv4 is planned for maml"),
+        (PlannedModel(network="conv4"), "frozen", "conv4 is planned for maml and full"),
         (PlannedModel(torchvision="squeezenet1_1"), "frozen", "does not end in a linear layer"),
     ],
 )
