@@ -19,6 +19,7 @@ from headstart.learning.pretext.parameters import (
     RotationParameters,
     ViewParameters,
 )
+from headstart.pipelines.checking import plan_table
 from headstart.pipelines.fine_tuning.nodes import fine_tune
 from headstart.pipelines.fine_tuning.parameters import FineTuningParameters
 from headstart.pipelines.pretraining.nodes import pretrain
@@ -49,6 +50,7 @@ def test_pretraining(store: ImageStore, tmp_path: Path) -> None:
             batch_norm_rows=8,
             parameters=RotationParameters(views=ViewParameters(), training=TRAINING),
             compute=compute,
+            plan=plan_table([]),
         )
         for compute in COMPUTES
     )
@@ -76,6 +78,7 @@ def test_fine_tuning(store: ImageStore, tmp_path: Path) -> None:
         fine_tune(
             *("noise", store, splits, draws, random_network("small_resnet", 16, seed=0)),
             *(CheckpointFolder(tmp_path / str(compute.processes)), parameters, compute),
+            plan=plan_table([]),
         )
         for compute in COMPUTES
     ]
