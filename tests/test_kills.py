@@ -7,10 +7,12 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 SCRIPT = Path(__file__).parent.parent / "benchmarks" / "kills.py"
 
 
+@pytest.mark.slow
 def test_killed_runs_end_with_the_results_of_the_undisturbed_one(tmp_path: Path) -> None:
     command = [sys.executable, str(SCRIPT), "--folder", str(tmp_path / "runs")]
     command += ["--table", str(tmp_path / "kills.csv"), "--kills"]

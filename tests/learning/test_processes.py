@@ -114,6 +114,7 @@ def test_a_killed_worker_ends_the_training_and_the_next_run_goes_on(
     np.testing.assert_allclose(weights, expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_workers_die_with_a_killed_run_and_only_the_first_speaks(
     trainings: ModuleType, tmp_path: Path
 ) -> None:
@@ -151,6 +152,7 @@ def test_workers_die_with_a_killed_run_and_only_the_first_speaks(
     assert again.stderr.count("40/40") == 1  # one progress bar
 
 
+@pytest.mark.slow
 def test_two_launchers_on_one_machine(trainings: ModuleType) -> None:
     with socket.socket() as free:
         free.bind(("localhost", 0))
