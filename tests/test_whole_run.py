@@ -92,6 +92,7 @@ def test_the_leaderboard_is_made_of_the_results(test_run):
     assert row["gain"] == pytest.approx((own - scratch).mean())
 
 
+@pytest.mark.slow  # killed runs are compared with undisturbed ones in any case
 def test_another_run_gives_the_same_results_value_for_value(kedro, project, test_run):
     done = kedro(project, "run", "--env", "test")
     assert done.returncode == 0, done.stderr

@@ -225,7 +225,16 @@ def test_the_plan_says_nothing_of_the_machine(check):
 
 
 def test_a_run_that_does_not_fit_stops_before_its_data_is_loaded(project, kedro):
-    done = kedro(project, *("run", "--env", "test", "--params", "planning.check.memory_gb=0.05"))
+    done = kedro(
+        project,
+        *(
+            "run",
+            "--env",
+            "test",
+            "--params",
+            "planning.check.enabled=true,planning.check.memory_gb=0.05",
+        ),
+    )
     assert done.returncode == 1
     told = " ".join((done.stdout + done.stderr).split())
     assert "fine_tuning.fine_tune: a step on 16 examples needs" in told
