@@ -81,6 +81,7 @@ def test_two_processes_give_what_one_gives(trainings: ModuleType, tmp_path: Path
             np.testing.assert_allclose(weights[name], weight, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("how", "message"),
     [
