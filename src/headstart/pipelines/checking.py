@@ -131,6 +131,23 @@ def plan_training(
     )
 
 
+def plan_by_formula(
+    training: str, batch: int, parts: dict[str, int], facts: dict[str, Any], precision: str
+) -> pd.DataFrame:
+    """The plan of networks that are too small to be traced: memory alone, no operations.
+
+    Args:
+        training: its block of parameters.
+        batch: of a step.
+        parts: weights, gradients, optimizer, activations, bytes.
+        facts: as in `plan_training`.
+        precision: that is computed in.
+    """
+    nothing: dict[str, Any] = {"flops": [], "moved": [], "times": []}
+    row = {"training": training, "batch": batch, "precision": precision, **facts, **parts}
+    return plan_table([{**row, "peak_bytes": sum(parts.values()), **nothing}])
+
+
 def usable_memory(
     memory: dict[str, int], check: CheckParameters, compute: ComputeParameters
 ) -> float:

@@ -11,6 +11,7 @@ from headstart.pipelines.binding import bind
 from headstart.pipelines.checking import (
     PRECISIONS,
     check_node,
+    plan_by_formula,
     plan_of,
     plan_table,
     plan_training,
@@ -160,13 +161,5 @@ def check_sinusoids(
             f"{usable / 1e9:.2f} GB; take a smaller training.batch_size, fewer shots, or narrower "
             "hidden layers."
         )
-    fact = {"training": name, "track": "few_shot", "target": SINUSOIDS, "network": "dense"}
-    return plan_table(
-        [
-            {
-                **fact,
-                **{"method": method, "precision": compute.precision, "batch": tasks},
-                **{**parts, "peak_bytes": peak, "flops": [], "moved": [], "times": []},
-            }
-        ]
-    )
+    facts = {"track": "few_shot", "target": SINUSOIDS, "network": "dense", "method": method}
+    return plan_by_formula(name, tasks, parts, facts, compute.precision)

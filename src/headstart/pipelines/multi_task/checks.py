@@ -9,7 +9,7 @@ from headstart.errors import HeadstartError
 from headstart.learning.configuration import ComputeParameters
 from headstart.learning.planning.parameters import CheckParameters
 from headstart.pipelines.binding import bind
-from headstart.pipelines.checking import check_node, plan_table, usable_memory
+from headstart.pipelines.checking import check_node, plan_by_formula, plan_table, usable_memory
 from headstart.pipelines.multi_task.parameters import MultiTaskParameters
 
 
@@ -82,16 +82,12 @@ def check_tasks(
             f"{peak / 1e9:.2f} GB of memory and there are {usable / 1e9:.2f} GB; {advice}; or take "
             "narrower hidden layers, or fewer l2."
         )
-    fact = {"training": "multi_task.learning", "track": "tables", "target": target}
-    return plan_table(
-        [
-            {
-                **fact,
-                **{"network": "features", "method": method, "precision": compute.precision},
-                **{"batch": learning.training.batch_size, **parts, "peak_bytes": peak},
-                **{"flops": [], "moved": [], "times": []},
-            }
-        ]
+    return plan_by_formula(
+        "multi_task.learning",
+        learning.training.batch_size,
+        parts,
+        {"track": "tables", "target": target, "network": "features", "method": method},
+        compute.precision,
     )
 
 
