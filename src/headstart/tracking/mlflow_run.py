@@ -77,6 +77,8 @@ def log_results(
             stage, _, target = name.partition(".")
             if stage == "model_cards":
                 mlflow.log_artifact(str(_path(catalog, name)))
+            elif stage == "table_models":  # what goes in differs from table to table: no signature
+                mlflow.log_artifacts(str(_path(catalog, name)), f"models/{target}")
             elif stage in ("models", "text_models"):
                 _log_model(target, catalog.get(name), parameters["compute"])
         logger.info("The results are MLflow run %s.", run.info.run_id)
@@ -95,10 +97,9 @@ def _log_model(target: str, dataset: Any, compute: Mapping[str, Any]) -> None:
         image = read_config(dataset._filepath)["image"]
         size, channels = image["size"], 1 if image["mode"] == "L" else 3
         inputs = Schema([TensorSpec(np.dtype("uint8"), (-1, size, size, channels))])
-    elif isinstance(dataset, FittedTextDataset):
-        inputs = Schema([ColSpec("string", "text")])
     else:
-        return
+        assert isinstance(dataset, FittedTextDataset)
+        inputs = Schema([ColSpec("string", "text")])
     mlflow.pyfunc.log_model(
         name=target,
         # Code and a folder, for a model that MLflow wraps itself is pickled.
