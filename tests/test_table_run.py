@@ -25,7 +25,7 @@ wells.target:
   task_column: well
   target_column: yield
 """
-RUN = ("run", "--env", "test", "--params", "targets=wells")
+RUN = ("run", "--env", "test", "--params", "targets=wells,planning.check.enabled=true")
 PREDICT = ("run", "--env", "test", "--pipelines", "table_prediction", "--params")
 NEW = "targets=wells,prediction.target=wells,prediction.rows="
 METHODS = {"separate", "pooled", "pooled_with_task", "layer_sharing", "regularized", "pcgrad"}
@@ -80,6 +80,10 @@ def test_a_table_of_ones_own_gives_results_of_every_task_and_a_report(
     assert "Whom learning together helps" in page
     assert "10 labeled rows per task" in page
     assert "labels per class" not in page.split('id="reading"')[0].split("<main>")[1]
+    plans = pd.read_parquet(reporting / "predicted_and_measured.parquet")
+    assert set(plans["method"]) >= METHODS
+    assert (plans["predicted_bytes"] > 0).all()
+    assert "Memory and time of each training, predicted and measured" in page
     aside = pd.read_parquet(reporting / "quarantine.parquet")
     assert aside["path"].tolist() == ["wells.csv#9"]
 
