@@ -22,14 +22,8 @@ from torch import nn
 from headstart.errors import HeadstartError
 from headstart.learning.checkpoints import CheckpointFolder
 from headstart.learning.configuration import ComputeParameters, TrainingParameters
-from headstart.learning.training import (
-    ParameterGroup,
-    TrainingData,
-    learning_rate_factor,
-    planned_steps,
-    steps_per_epoch,
-    train,
-)
+from headstart.learning.schedule import learning_rate_factor, planned_steps, steps_per_epoch
+from headstart.learning.training import ParameterGroup, TrainingData, train
 
 PROCESSES = Path(__file__).parent / "training_processes.py"
 COMPUTE = ComputeParameters(device="cpu", progress=False)

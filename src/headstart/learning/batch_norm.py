@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from headstart.learning.training import steps_per_epoch
+from headstart.learning.schedule import steps_per_epoch
 
 NORMS = nn.modules.batchnorm._BatchNorm
 

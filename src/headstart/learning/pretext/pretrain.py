@@ -36,7 +36,8 @@ from headstart.learning.pretext.parameters import (
 from headstart.learning.pretext.registry import TASKS
 from headstart.learning.pretext.supervised import Supervised
 from headstart.learning.pretext.task import Batch, CannotLearnError, Example, PretextTask, Source
-from headstart.learning.training import TrainingData, steps_per_epoch, train
+from headstart.learning.schedule import steps_per_epoch
+from headstart.learning.training import TrainingData, train
 
 SCORE_COLUMNS = {
     **{"source": "str", "task": "str", "score": "str", "value": "float64", "chance": "float64"},

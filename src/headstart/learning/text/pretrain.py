@@ -28,11 +28,12 @@ from headstart.errors import HeadstartError
 from headstart.learning.checkpoints import CheckpointFolder, make_signature
 from headstart.learning.configuration import ComputeParameters
 from headstart.learning.encoders import choose_device
+from headstart.learning.schedule import steps_per_epoch
 from headstart.learning.text.corpus import Blocks, make_blocks
 from headstart.learning.text.masked_language import Batch, MaskedLanguage
 from headstart.learning.text.next_word import NextWord
 from headstart.learning.text.pretraining_parameters import TextPretrainingParameters
-from headstart.learning.training import TrainingData, steps_per_epoch, train
+from headstart.learning.training import TrainingData, train
 
 TextTask = Literal["masked_language", "next_word"]
 
