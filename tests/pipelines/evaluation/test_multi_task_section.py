@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from headstart.pipelines.evaluation.multi_task_section import multi_task_view
-from headstart.pipelines.evaluation.report import environment_of_templates
+from headstart.pipelines.evaluation.templates import environment_of_templates
 
 
 def results(shots: list[int | None]) -> pd.DataFrame:

@@ -10,8 +10,8 @@ import pandas as pd
 
 from headstart.pipelines.evaluation import wording
 from headstart.pipelines.evaluation.answer import headline
-from headstart.pipelines.evaluation.report import environment_of_templates
 from headstart.pipelines.evaluation.table_rows import at_most_shots
+from headstart.pipelines.evaluation.templates import environment_of_templates
 
 MODEL_CARD = "model_card.md.jinja"
 
