@@ -233,7 +233,7 @@ def recommend(
             (c for c in candidates if sign * c["score"] >= worst),
             key=lambda c: (c["trainable_parameters"], c["total_parameters"], -sign * c["score"]),
         )
-        answers[str(target)] = _answer(str(target), chosen, best, shots, metric, board)
+        answers[str(target)] = _answer(str(target), candidates, chosen, best, shots, metric, board)
     return answers
 
 
@@ -246,6 +246,7 @@ def _by_draw(group: pd.DataFrame) -> dict[int, float]:
 
 def _answer(
     target: str,
+    candidates: list[dict[str, Any]],
     chosen: dict[str, Any],
     best: dict[str, Any],
     shots: int | None,
@@ -254,15 +255,13 @@ def _answer(
 ) -> dict[str, Any]:
     here = board[(board["target"] == target) & (board["metric"] == metric)]
     here = here[here["shots"].isna() if shots is None else here["shots"] == shots]
-    row = here[
-        (here["representation"] == chosen["representation"]) & (here["method"] == chosen["method"])
-    ].iloc[0]
+    row, gain = _row_and_gain(here, chosen)
     test = Interval(row["mean"], row["low"], row["high"], int(row["seeds"]))
-    gain = Interval(row["gain"], row["gain_low"], row["gain_high"], int(row["pairs"]))
     better = 1.0 if HIGHER_IS_BETTER[metric] else -1.0
     track = str(row["track"])
     alone = baseline_method(track)
-    transferred = chosen["method"] != alone and chosen["representation"] not in NOT_TRANSFERRED
+    transferring = [c for c in candidates if _transfers(c, alone)]
+    transferred = _transfers(chosen, alone)
     pays = transferred and gain.excludes_zero and better * gain.mean > 0
     scratch = here[here["method"] == alone]
     ranked = scratch.sort_values("mean", ascending=better < 0, kind="stable")
@@ -306,8 +305,37 @@ def _answer(
         "total_parameters": int(row["total_parameters"]),
         "transfer_pays": bool(pays),
         "reason": _reason(track, chosen, best, shots, metric, test, gain, better)
-        + _other_scratch(against, best_scratch),
+        + _other_scratch(against, best_scratch)
+        + (_no_transfer(track, transferring, here, better) if chosen["method"] == alone else ""),
     }
+
+
+def _transfers(candidate: dict[str, Any], alone: str) -> bool:
+    """Whether it starts from something that was learned on other data."""
+    return candidate["method"] != alone and candidate["representation"] not in NOT_TRANSFERRED
+
+
+def _row_and_gain(here: pd.DataFrame, candidate: dict[str, Any]) -> tuple[Any, Interval]:
+    """Its row of the leaderboard, and the gain in it."""
+    own = here["representation"] == candidate["representation"]
+    row = here[own & (here["method"] == candidate["method"])].iloc[0]
+    return row, Interval(row["gain"], row["gain_low"], row["gain_high"], int(row["pairs"]))
+
+
+def _no_transfer(
+    track: str, transferring: list[dict[str, Any]], here: pd.DataFrame, better: float
+) -> str:
+    """Why no transfer is recommended: what the best way of it, by validation scores, reaches."""
+    if not transferring:
+        return " No way of transferring was compared with it."
+    advice = "learn each task alone" if track == "tables" else "train from scratch"
+    best = max(transferring, key=lambda candidate: better * candidate["score"])
+    row, gain = _row_and_gain(here, best)
+    words = f" No way of transferring did better: {advice}. The best of them, {_call(best, inside=True)}, scores {row['mean']:.3f}"
+    if gain.n == 0:
+        return words + "."
+    scratch = _SCRATCH.get(track, f"training {row['baseline']} from scratch")
+    return words + f", {_with_bounds(gain, signed=True)} against {scratch}."
 
 
 def _reason(
@@ -339,8 +367,7 @@ def _reason(
         )
     words += f" On the test data it scores {_with_bounds(test)}."
     if chosen["method"] == baseline_method(track):
-        advice = "learn each task alone" if track == "tables" else "train from scratch"
-        return words + f" No way of transferring did better: {advice}."
+        return words
     if gain.n == 0:
         return words + f" There is no score of {scratch} to compare it with."
     difference = f"{_with_bounds(gain, signed=True)} against {scratch}"
@@ -364,14 +391,20 @@ def _other_scratch(against: str | None, best: dict[str, Any] | None) -> str:
     )
 
 
-def _call(candidate: dict[str, Any]) -> str:
+def _call(candidate: dict[str, Any], inside: bool = False) -> str:
+    """In words; `inside` a sentence, else at its beginning."""
     method = candidate["method"]
     if method == BASELINE:
-        return f"Training from scratch ({candidate['representation']})"
-    if candidate["representation"] in WITHOUT_NAME:
-        return _NAMES.get(method, method.replace("_", " ").capitalize())
-    name = _NAMES.get(method, method.replace("_", " ").capitalize())
-    return f"{name} on {candidate['representation']}"
+        name = f"Training from scratch ({candidate['representation']})"
+    else:
+        name = _NAMES.get(method, method.replace("_", " ").capitalize())
+        if candidate["representation"] not in WITHOUT_NAME:
+            name += f" on {candidate['representation']}"
+    if inside and name[1].islower():  # not MAML
+        return name[0].lower() + name[1:]
+    if inside and name.startswith("A "):
+        return "a " + name[2:]
+    return name
 
 
 def _with_bounds(interval: Interval, signed: bool = False) -> str:
