@@ -6,10 +6,13 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 import yaml
 from PIL import Image
+
+from headstart.cli import run
 
 
 def write_images(folder: Path, classes: dict[str, int], seed: int = 0) -> Path:
@@ -154,3 +157,26 @@ def test_options_of_the_projects_runner_go_with_no_other(kedro, project, option)
     done = kedro(project, "run", "--env", "test", option, "--runner", "SequentialRunner")
     assert done.returncode != 0
     assert f"{option} goes with the project's own runner alone" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("", {}),
+        ("targets=faces", {"targets": "faces"}),
+        (
+            "draws.shots=[1, 5],targets=[faces,newsgroups],draws.seeds=3",
+            {"draws": {"shots": [1, 5], "seeds": 3}, "targets": ["faces", "newsgroups"]},
+        ),
+        ("a.b=[[1,2],[3]],a.c={x: 1, y: 2}", {"a": {"b": [[1, 2], [3]], "c": {"x": 1, "y": 2}}}),
+    ],
+)
+def test_lists_are_parameters_too(given: str, meant: dict[str, object]) -> None:
+    with run.make_context("run", ["--params", given]) as context:
+        assert context.params["params"] == meant
+
+
+@pytest.mark.parametrize("given", ["targets", "targets=faces,[1,2]", "=[1,2]"])
+def test_what_is_no_parameter_is_a_usage_error(given: str) -> None:
+    with pytest.raises(click.UsageError, match=r"="):
+        run.make_context("run", ["--params", given])

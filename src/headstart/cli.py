@@ -1,5 +1,6 @@
 """The project's own `kedro run`: Kedro's, with skipping, `--explain` and clear errors."""
 
+import copy
 import os
 import sys
 from pathlib import Path
@@ -8,8 +9,10 @@ from typing import Any
 
 import click
 from kedro.framework.cli.project import run as kedro_run
+from kedro.framework.cli.utils import _split_params
 from kedro.io import DatasetError
 from kedro.validation.exceptions import ParameterValidationError
+from omegaconf import OmegaConf
 
 from headstart.errors import HeadstartError
 
@@ -17,6 +20,36 @@ from headstart.errors import HeadstartError
 @click.group(name="headstart")
 def cli() -> None:
     """Commands of this project."""
+
+
+def _parameters(context: click.Context, option: click.Parameter, value: Any) -> Any:
+    """Kedro's `--params`, but lists are values as well: `ranks=[1,2],targets=newsgroups`."""
+    if not isinstance(value, str):
+        return value
+    items, depth = [""], 0
+    for character in value:
+        depth += (character in "[{") - (character in "]}")
+        if character == "," and depth == 0:
+            items.append("")
+        else:
+            items[-1] += character
+    merged: Any = OmegaConf.create()
+    for item in items:
+        if "," in item:
+            key, equals, content = item.partition("=")
+            if not (key.strip() and equals):
+                context.fail(f"--params: `{item}` is not key=value.")
+            merged = OmegaConf.merge(merged, OmegaConf.from_dotlist([f"{key.strip()}={content}"]))
+        else:
+            merged = OmegaConf.merge(merged, _split_params(context, option, item))
+    return OmegaConf.to_container(merged)
+
+
+def _params_option(option: click.Parameter) -> click.Parameter:
+    if option.name == "params":
+        option = copy.copy(option)  # Kedro's own stays as it is
+        option.callback = _parameters
+    return option
 
 
 def _run(force: bool, explain: bool, wait: bool, **options: Any) -> Any:
@@ -50,7 +83,7 @@ def _run(force: bool, explain: bool, wait: bool, **options: Any) -> Any:
 run = click.Command(
     "run",
     params=[
-        *kedro_run.params,
+        *map(_params_option, kedro_run.params),
         click.Option(
             ["--force"], is_flag=True, help="Run every node again, whether it changed or not."
         ),

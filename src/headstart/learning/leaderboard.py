@@ -331,7 +331,8 @@ def _no_transfer(
     advice = "learn each task alone" if track == "tables" else "train from scratch"
     best = max(transferring, key=lambda candidate: better * candidate["score"])
     row, gain = _row_and_gain(here, best)
-    words = f" No way of transferring did better: {advice}. The best of them, {_call(best, inside=True)}, scores {row['mean']:.3f}"
+    words = f" No way of transferring did better: {advice}. The best of them, "
+    words += f"{_call(best, inside=True)}, scores {row['mean']:.3f}"
     if gain.n == 0:
         return words + "."
     scratch = _SCRATCH.get(track, f"training {row['baseline']} from scratch")
