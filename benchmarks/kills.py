@@ -34,6 +34,7 @@ targets: [faces]
 representations: [rotation]
 methods: [linear_probe, fine_tune, from_scratch]
 fine_tuned: [rotation]
+few_shot: {families: []}
 """
 COLUMNS = ["kill", "moment", "of_seconds", "killed", "node", "restart_seconds", "equal"]
 
