@@ -19,7 +19,7 @@ def test_the_notebook_runs(path: Path, test_run: Path, tmp_path: Path):
     notebook = nbformat.read(path, as_version=4)
     NotebookClient(
         notebook,
-        timeout=120,
+        timeout=400,
         kernel_name="python3",
         resources={"metadata": {"path": str(tmp_path / "notebooks")}},
     ).execute()

@@ -18,8 +18,6 @@ if TYPE_CHECKING:  # the first is not there on Windows
     from multiprocessing.context import ForkServerContext, SpawnContext
 
 _SLOW_IMPORTS = ["torch._dynamo", "timm", "scipy.optimize", "headstart.learning.training"]
-# Slower still, and of no use to most workers: for those of a process that has them itself.
-_SLOWER_IMPORTS = ["peft", "headstart.learning.text.adaptation"]
 
 
 def worker_context(module: str) -> SpawnContext | ForkServerContext:
@@ -34,8 +32,7 @@ def worker_context(module: str) -> SpawnContext | ForkServerContext:
     if sys.platform != "linux":
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    here = [name for name in _SLOWER_IMPORTS if name in sys.modules]
-    context.set_forkserver_preload(["__main__", module, *_SLOW_IMPORTS, *here])
+    context.set_forkserver_preload(["__main__", module, *_SLOW_IMPORTS])
     return context
 
 
