@@ -9,7 +9,6 @@ from typing import Any
 
 import click
 from kedro.framework.cli.project import run as kedro_run
-from kedro.framework.cli.utils import _split_params
 from kedro.io import DatasetError
 from kedro.validation.exceptions import ParameterValidationError
 from omegaconf import OmegaConf
@@ -33,16 +32,12 @@ def _parameters(context: click.Context, option: click.Parameter, value: Any) -> 
             items.append("")
         else:
             items[-1] += character
-    merged: Any = OmegaConf.create()
+    items = [item.strip() for item in items if item.strip()]
     for item in items:
-        if "," in item:
-            key, equals, content = item.partition("=")
-            if not (key.strip() and equals):
-                context.fail(f"--params: `{item}` is not key=value.")
-            merged = OmegaConf.merge(merged, OmegaConf.from_dotlist([f"{key.strip()}={content}"]))
-        else:
-            merged = OmegaConf.merge(merged, _split_params(context, option, item))
-    return OmegaConf.to_container(merged)
+        key, equals, _ = item.partition("=")
+        if not (key.strip() and equals):
+            context.fail(f"--params: `{item}` is not key=value.")
+    return OmegaConf.to_container(OmegaConf.from_dotlist(items))
 
 
 def _params_option(option: click.Parameter) -> click.Parameter:
@@ -107,6 +102,7 @@ run = click.Command(
 
     \b
     kedro run --params targets=my_parts          data/01_raw/my_parts/CLASS/*.jpg as the target
+    kedro run --params "targets=[faces,newsgroups],draws.seeds=3"
     kedro run --pipelines prediction --params prediction.images=FOLDER
     kedro run --explain                          what would be done again, and why
     kedro run --env test                         the same experiment made tiny

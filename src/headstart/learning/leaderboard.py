@@ -260,7 +260,6 @@ def _answer(
     better = 1.0 if HIGHER_IS_BETTER[metric] else -1.0
     track = str(row["track"])
     alone = baseline_method(track)
-    transferring = [c for c in candidates if _transfers(c, alone)]
     transferred = _transfers(chosen, alone)
     pays = transferred and gain.excludes_zero and better * gain.mean > 0
     scratch = here[here["method"] == alone]
@@ -306,7 +305,7 @@ def _answer(
         "transfer_pays": bool(pays),
         "reason": _reason(track, chosen, best, shots, metric, test, gain, better)
         + _other_scratch(against, best_scratch)
-        + (_no_transfer(track, transferring, here, better) if chosen["method"] == alone else ""),
+        + (_no_transfer(track, candidates, here, better) if chosen["method"] == alone else ""),
     }
 
 
@@ -323,9 +322,10 @@ def _row_and_gain(here: pd.DataFrame, candidate: dict[str, Any]) -> tuple[Any, I
 
 
 def _no_transfer(
-    track: str, transferring: list[dict[str, Any]], here: pd.DataFrame, better: float
+    track: str, candidates: list[dict[str, Any]], here: pd.DataFrame, better: float
 ) -> str:
     """Why no transfer is recommended: what the best way of it, by validation scores, reaches."""
+    transferring = [c for c in candidates if _transfers(c, baseline_method(track))]
     if not transferring:
         return " No way of transferring was compared with it."
     advice = "learn each task alone" if track == "tables" else "train from scratch"
@@ -401,11 +401,8 @@ def _call(candidate: dict[str, Any], inside: bool = False) -> str:
         name = _NAMES.get(method, method.replace("_", " ").capitalize())
         if candidate["representation"] not in WITHOUT_NAME:
             name += f" on {candidate['representation']}"
-    if inside and name[1].islower():  # not MAML
-        return name[0].lower() + name[1:]
-    if inside and name.startswith("A "):
-        return "a " + name[2:]
-    return name
+    acronym = name[1].isupper()  # MAML
+    return name[0].lower() + name[1:] if inside and not acronym else name
 
 
 def _with_bounds(interval: Interval, signed: bool = False) -> str:
