@@ -4,7 +4,8 @@ import pytest
 
 from headstart.errors import HeadstartError
 from headstart.learning.fits import RESULT_COLUMNS, Fit, score_table
-from headstart.learning.leaderboard import deciding_metric, leaderboard, recommend
+from headstart.learning.leaderboard import deciding_metric, leaderboard
+from headstart.learning.recommendation import recommend
 
 
 def rows(representation, method, shots, values, parameters=10, metric="accuracy"):

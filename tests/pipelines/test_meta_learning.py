@@ -19,9 +19,10 @@ from headstart.errors import HeadstartError
 from headstart.experiment import read_experiment
 from headstart.learning.configuration import ComputeParameters
 from headstart.learning.fits import RESULT_COLUMNS
-from headstart.learning.leaderboard import leaderboard, recommend
+from headstart.learning.leaderboard import leaderboard
 from headstart.learning.meta_learning.tables import CURVE_COLUMNS, TRAINING_COLUMNS
 from headstart.learning.planning.parameters import CheckParameters
+from headstart.learning.recommendation import recommend
 from headstart.pipelines.evaluation.nodes import collect_scores
 from headstart.pipelines.ingestion import create_few_shot_pipeline, create_quarantine_pipeline
 from headstart.pipelines.ingestion.parameters import FewShotIngestionParameters

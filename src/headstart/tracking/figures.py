@@ -21,7 +21,7 @@ def headline_metrics(recommendations: Mapping[str, Mapping[str, Any]]) -> dict[s
     """Test score, transfer gain and cost of each target's recommended method.
 
     Args:
-        recommendations: target -> figures of the method (`headstart.learning.leaderboard`).
+        recommendations: target -> figures of the method (`headstart.learning.recommendation`).
 
     Returns:
         `<target>/accuracy`, `<target>/accuracy_low`, …, `<target>/gain`, …: low and high are the

@@ -12,9 +12,10 @@ import pytest
 
 from headstart.learning import metrics
 from headstart.learning.fits import RESULT_COLUMNS
-from headstart.learning.leaderboard import leaderboard, recommend
+from headstart.learning.leaderboard import leaderboard
 from headstart.learning.pretext.pretrain import SCORE_COLUMNS
 from headstart.learning.pretext.task import Example
+from headstart.learning.recommendation import recommend
 from headstart.learning.statistics import mean_interval
 
 TASKS = ("rotation", "contrastive")

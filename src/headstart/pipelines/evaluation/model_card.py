@@ -32,7 +32,7 @@ def render_model_card(
     """The model card as Markdown.
 
     Args:
-        recommendation: of one target, what `headstart.learning.leaderboard.recommend` returns.
+        recommendation: of one target, what `headstart.learning.recommendation.recommend` returns.
         leaderboard: the leaderboard.
         summary: counts of the target's ingestion, possibly nested.
         environment: versions, machine and configuration.

@@ -7,8 +7,9 @@ import pandas as pd
 
 from headstart.learning.fits import IDENTITY, RESULT_COLUMNS
 from headstart.learning.images import ImageStore
-from headstart.learning.leaderboard import deciding_metric, leaderboard, recommend
+from headstart.learning.leaderboard import deciding_metric, leaderboard
 from headstart.learning.planning.parameters import GpuParameters
+from headstart.learning.recommendation import recommend
 from headstart.pipelines.collecting import collect
 from headstart.pipelines.evaluation.parameters import EvaluationParameters
 

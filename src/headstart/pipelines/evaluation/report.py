@@ -100,7 +100,7 @@ def render_report(
 
     Args:
         leaderboard: the leaderboard.
-        recommendations: target -> what `headstart.learning.leaderboard.recommend` returns.
+        recommendations: target -> what `headstart.learning.recommendation.recommend` returns.
         predictions: test predictions of all fits.
         histories: training histories of all fits; may be empty.
         maps: 2-D maps of the representations; may be empty.

@@ -7,7 +7,7 @@ import pandas as pd
 
 from headstart.errors import HeadstartError
 from headstart.learning.configuration import ComputeParameters
-from headstart.learning.leaderboard import recommend
+from headstart.learning.recommendation import recommend
 from headstart.learning.splits import classes_and_test, draws_of
 from headstart.pipelines.evaluation.parameters import EvaluationParameters
 from headstart.pipelines.fine_tuning.text_parameters import TextFineTuningParameters
@@ -55,7 +55,7 @@ def hand_over_text(
     Returns:
         The fitted model (`headstart.learning.text.fitted_text.FittedText`), with the scores that
         this very model has on the test texts; and target -> what
-        `headstart.learning.leaderboard.recommend` says of it.
+        `headstart.learning.recommendation.recommend` says of it.
     """
     from headstart.learning import metrics
     from headstart.learning.text.fitted_text import FittedText
