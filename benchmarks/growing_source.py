@@ -116,13 +116,15 @@ def plot(table: pd.DataFrame, file: Path) -> None:
     import matplotlib.pyplot as plt
 
     _, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+    # Linear axes for time, so that a straight line is what it looks like; sizes of memory apart.
     for stage, rows in table.groupby("stage", sort=False):
         left.plot(rows["images"], rows["seconds"], "o-", label=stage)
         right.plot(rows["images"], rows["peak_bytes"] / 1e6, "o-", label=stage)
     for axes, unit in ((left, "seconds"), (right, "peak memory, MB")):
-        axes.set(xscale="log", xlabel="images of the source", ylabel=unit, ylim=(0, None))
+        axes.set(xlabel="images of the source", ylabel=unit, ylim=(0, None))
         axes.spines[["top", "right"]].set_visible(False)
-    left.set(yscale="log", ylim=(None, None))
+    left.xaxis.set_major_formatter("{x:,.0f}")
+    right.set(xscale="log")
     left.legend(frameon=False)
     plt.savefig(file, dpi=110)
 
