@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from kedro.io import AbstractDataset, DatasetError
+from kedro.io import DatasetError
 
 from headstart.datasets.atomic import replace_whole
+from headstart.datasets.local_path import LocalPathDataset
 from headstart.datasets.meta_learner import MetaLearnerDataset
 from headstart.datasets.tensors import read_arrays, write_arrays
 
@@ -17,17 +17,8 @@ if TYPE_CHECKING:
 _LEARNER, _ADAPTED = "meta_learner", "adapted.safetensors"
 
 
-class AdaptedLearnerDataset(AbstractDataset["AdaptedLearner", "AdaptedLearner"]):
-    """`headstart.learning.meta_learning.adapted_learner.AdaptedLearner` in a folder.
-
-    Args:
-        filepath: the folder.
-        metadata: ignored here, for plugins.
-    """
-
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None):
-        self._filepath = Path(filepath)
-        self.metadata = metadata
+class AdaptedLearnerDataset(LocalPathDataset["AdaptedLearner", "AdaptedLearner"]):
+    """`headstart.learning.meta_learning.adapted_learner.AdaptedLearner` in a folder."""
 
     def save(self, data: AdaptedLearner) -> None:
         """Write the adapted meta-learner."""
@@ -60,9 +51,3 @@ class AdaptedLearnerDataset(AbstractDataset["AdaptedLearner", "AdaptedLearner"])
             steps=facts["steps"],
             classes=tuple(facts["classes"]),
         )
-
-    def _exists(self) -> bool:
-        return (self._filepath / _ADAPTED).is_file()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": self._filepath}

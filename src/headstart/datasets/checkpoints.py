@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kedro.io import AbstractDataset, DatasetError
+from kedro.io import DatasetError
+
+from headstart.datasets.local_path import LocalPathDataset
 
 if TYPE_CHECKING:
     from headstart.learning.checkpoints import CheckpointFolder
 
 
-class CheckpointsDataset(AbstractDataset[Any, "CheckpointFolder"]):
+class CheckpointsDataset(LocalPathDataset[Any, "CheckpointFolder"]):
     """A place for checkpoints; what stands in it does not count as data.
 
     A node takes it as an input and writes to it while it runs. The runner clears it when the
@@ -22,10 +23,6 @@ class CheckpointsDataset(AbstractDataset[Any, "CheckpointFolder"]):
         filepath: the folder; made when a training first writes to it.
         metadata: ignored here, for plugins.
     """
-
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None):
-        self._filepath = Path(filepath)
-        self.metadata = metadata
 
     def load(self) -> CheckpointFolder:
         """The folder, as the training loop uses it."""
@@ -48,6 +45,3 @@ class CheckpointsDataset(AbstractDataset[Any, "CheckpointFolder"]):
 
     def _exists(self) -> bool:
         return True
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": self._filepath}

@@ -6,26 +6,18 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kedro.io import AbstractDataset, DatasetError
+from kedro.io import DatasetError
 
 from headstart.datasets.atomic import replace_whole
+from headstart.datasets.local_path import LocalPathDataset
 from headstart.datasets.tensors import read_arrays, to_bytes
 
 if TYPE_CHECKING:
     from headstart.learning.fitted_model import FittedModel
 
 
-class FittedModelDataset(AbstractDataset["FittedModel", "FittedModel"]):
-    """`headstart.learning.fitted_model.FittedModel` in a folder.
-
-    Args:
-        filepath: the folder.
-        metadata: ignored here, for plugins.
-    """
-
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None):
-        self._filepath = Path(filepath)
-        self.metadata = metadata
+class FittedModelDataset(LocalPathDataset["FittedModel", "FittedModel"]):
+    """`headstart.learning.fitted_model.FittedModel` in a folder."""
 
     def save(self, data: FittedModel) -> None:
         """Write the model."""
@@ -54,12 +46,6 @@ class FittedModelDataset(AbstractDataset["FittedModel", "FittedModel"]):
             parts[part][rest] = array
         encoder = Encoder(config=config.pop("encoder"), tensors=parts["encoder"])
         return FittedModel(config=config, encoder=encoder, head=parts["head"])
-
-    def _exists(self) -> bool:
-        return (self._filepath / "config.json").is_file()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": self._filepath}
 
 
 def read_config(folder: Path) -> dict[str, Any]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kedro.io import AbstractDataset, DatasetError
+from kedro.io import DatasetError
 
 from headstart.datasets.atomic import replace_whole
 from headstart.datasets.fitted_model import read_config
+from headstart.datasets.local_path import LocalPathDataset
 from headstart.datasets.tensors import read_arrays, to_bytes
 
 if TYPE_CHECKING:
@@ -19,17 +19,8 @@ if TYPE_CHECKING:
 _OWN = ("method", "task_names", "feature_names", "classes", "told_the_task")
 
 
-class FittedTasksDataset(AbstractDataset["FittedTasks", "FittedTasks"]):
-    """`headstart.learning.multi_task.fitted_tasks.FittedTasks` in a folder.
-
-    Args:
-        filepath: the folder.
-        metadata: ignored here, for plugins.
-    """
-
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None):
-        self._filepath = Path(filepath)
-        self.metadata = metadata
+class FittedTasksDataset(LocalPathDataset["FittedTasks", "FittedTasks"]):
+    """`headstart.learning.multi_task.fitted_tasks.FittedTasks` in a folder."""
 
     def save(self, data: FittedTasks) -> None:
         """Write the model."""
@@ -94,9 +85,3 @@ class FittedTasksDataset(AbstractDataset["FittedTasks", "FittedTasks"]):
             biases=[arrays[f"layer.{i}.bias"] for i in layers],
         )
         return FittedTasks(config, codings, model)
-
-    def _exists(self) -> bool:
-        return (self._filepath / "config.json").is_file()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": self._filepath}

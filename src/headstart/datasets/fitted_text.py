@@ -3,35 +3,25 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from kedro.io import AbstractDataset
+from typing import TYPE_CHECKING
 
 from headstart.datasets.atomic import replace_whole
 from headstart.datasets.fitted_model import read_config
 from headstart.datasets.language_model import LanguageModelDataset
+from headstart.datasets.local_path import LocalPathDataset
 from headstart.datasets.tensors import read_arrays, to_bytes
 
 if TYPE_CHECKING:
     from headstart.learning.text.fitted_text import FittedText
 
 
-class FittedTextDataset(AbstractDataset["FittedText", "FittedText"]):
+class FittedTextDataset(LocalPathDataset["FittedText", "FittedText"]):
     """`headstart.learning.text.fitted_text.FittedText` in a folder.
 
     `model/` is a `save_pretrained` folder that transformers opens as it is; `adapter/`, of LoRA,
     one that PEFT opens on top of the pretrained model; `head.safetensors` is the classification
     layer.
-
-    Args:
-        filepath: the folder.
-        metadata: ignored here, for plugins.
     """
-
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None):
-        self._filepath = Path(filepath)
-        self.metadata = metadata
 
     def save(self, data: FittedText) -> None:
         """Write the model."""
@@ -58,9 +48,3 @@ class FittedTextDataset(AbstractDataset["FittedText", "FittedText"]):
             filepath=str(self._filepath / "model"), causal=config["text"]["causal"]
         ).load()
         return FittedText(config=config, model=model, head=arrays)
-
-    def _exists(self) -> bool:
-        return (self._filepath / "config.json").is_file()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": self._filepath}

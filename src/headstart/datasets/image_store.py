@@ -6,14 +6,15 @@ import base64
 import io
 from collections.abc import Iterable
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from kedro.io import AbstractDataset, DatasetError
+from kedro.io import DatasetError
 from PIL import Image
 
 from headstart.datasets.atomic import replace_whole
+from headstart.datasets.local_path import LocalPathDataset
 from headstart.learning.images import ImageChunk, ImageStore
 
 if TYPE_CHECKING:
@@ -22,20 +23,12 @@ if TYPE_CHECKING:
 _COLUMNS = ["path", "label", "digest"]
 
 
-class ImageStoreDataset(AbstractDataset[Iterable[ImageChunk], ImageStore]):
+class ImageStoreDataset(LocalPathDataset[Iterable[ImageChunk], ImageStore]):
     """A folder with `images.npy` (uint8, N x H x W x C), `index.parquet`, `rejected.parquet`.
 
     Written chunk by chunk, and read by mapping the file into memory, so that the images may be
     larger than the memory.
-
-    Args:
-        filepath: the folder.
-        metadata: ignored here, for plugins.
     """
-
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None):
-        self._filepath = Path(filepath)
-        self.metadata = metadata
 
     def save(self, data: Iterable[ImageChunk]) -> None:
         """Write the chunks as they come.
@@ -117,12 +110,6 @@ class ImageStoreDataset(AbstractDataset[Iterable[ImageChunk], ImageStore]):
         file = io.BytesIO()
         Image.fromarray(sheet[:, :, 0] if channels == 1 else sheet).save(file, "PNG")
         return base64.b64encode(file.getvalue()).decode()
-
-    def _exists(self) -> bool:
-        return self._filepath.is_dir()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": self._filepath}
 
 
 def _map(path: Path) -> np.ndarray:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import fields
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from kedro.io import AbstractDataset, DatasetError
+from kedro.io import DatasetError
 
 from headstart.datasets.atomic import replace_whole
+from headstart.datasets.local_path import LocalPathDataset
 from headstart.datasets.tensors import read_arrays, to_bytes
 from headstart.errors import HeadstartError
 
@@ -19,17 +19,8 @@ if TYPE_CHECKING:
 _FACTS, _WEIGHTS = "meta_learner.json", "weights.safetensors"
 
 
-class MetaLearnerDataset(AbstractDataset["MetaLearner", "MetaLearner"]):
-    """`headstart.learning.meta_learning.meta_learner.MetaLearner` in a folder.
-
-    Args:
-        filepath: the folder.
-        metadata: ignored here, for plugins.
-    """
-
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None):
-        self._filepath = Path(filepath)
-        self.metadata = metadata
+class MetaLearnerDataset(LocalPathDataset["MetaLearner", "MetaLearner"]):
+    """`headstart.learning.meta_learning.meta_learner.MetaLearner` in a folder."""
 
     def save(self, data: MetaLearner) -> None:
         """Write the meta-learner."""
@@ -69,9 +60,3 @@ class MetaLearnerDataset(AbstractDataset["MetaLearner", "MetaLearner"]):
                 f"The file {file} is damaged ({error}). Delete the folder and meta-train again."
             ) from error
         return learner
-
-    def _exists(self) -> bool:
-        return (self._filepath / _FACTS).is_file()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": self._filepath}

@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from kedro.io import AbstractDataset
-
+from headstart.datasets.local_path import LocalPathDataset
 from headstart.datasets.tensors import read_arrays, write_arrays
 
 if TYPE_CHECKING:
     from headstart.learning.pretext.task import Examples
 
 
-class PretextExamplesDataset(AbstractDataset["list[Examples]", "list[Examples]"]):
-    """A list of `headstart.learning.pretext.task.Examples`, the captions in the file's header.
-
-    Args:
-        filepath: the file.
-        metadata: ignored here, for plugins.
-    """
-
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None):
-        self._filepath = Path(filepath)
-        self.metadata = metadata
+class PretextExamplesDataset(LocalPathDataset["list[Examples]", "list[Examples]"]):
+    """A list of `headstart.learning.pretext.task.Examples`, the captions in the file's header."""
 
     def save(self, data: list[Examples]) -> None:
         """Write pictures and captions."""
@@ -61,9 +50,3 @@ class PretextExamplesDataset(AbstractDataset["list[Examples]", "list[Examples]"]
             )
             for i, some in enumerate(facts["examples"])
         ]
-
-    def _exists(self) -> bool:
-        return self._filepath.is_file()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": self._filepath}

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kedro.io import AbstractDataset, DatasetError
+from kedro.io import DatasetError
+
+from headstart.datasets.local_path import LocalPathDataset
 
 if TYPE_CHECKING:
     import torch
 
 
-class TorchWeightsDataset(AbstractDataset[Any, "dict[str, torch.Tensor]"]):
+class TorchWeightsDataset(LocalPathDataset[Any, "dict[str, torch.Tensor]"]):
     """A state dict, read without running anything that the file holds.
 
     Args:
         filepath: the file, `.safetensors`, or else read with `weights_only=True`.
         metadata: ignored here, for plugins.
     """
-
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None):
-        self._filepath = Path(filepath)
-        self.metadata = metadata
 
     def load(self) -> dict[str, torch.Tensor]:
         """Read the weights, on the CPU.
@@ -59,9 +56,3 @@ class TorchWeightsDataset(AbstractDataset[Any, "dict[str, torch.Tensor]"]):
     def save(self, data: Any) -> None:
         """Always refused: pretrained weights are read only."""
         raise DatasetError(f"The weights file {self._filepath} can only be read.")
-
-    def _exists(self) -> bool:
-        return self._filepath.is_file()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": self._filepath}
