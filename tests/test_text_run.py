@@ -78,7 +78,7 @@ def ask_after_post_training(project: Path, table: pd.DataFrame) -> None:
     text = parameters.read_text().replace(
         "from_scratch]", "from_scratch, in_context]\n  asked: [smollm2, post_training]"
     )
-    parameters.write_text(text + "in_context: {shots: [0, 1]}\n")
+    parameters.write_text(text + "in_context: {most_shots: 1}\n")
 
 
 def test_texts_of_ones_own_give_a_report_a_model_and_predictions(kedro: Any, project: Path) -> None:

@@ -242,23 +242,23 @@ def test_lora_writes_its_costs_once_and_its_ranks_for_each_target_where_any_are_
     pipeline_registry.use(read_experiment(parameters, catalog))
 
 
-def test_ranks_at_shots_without_a_draw_are_refused_with_those_there_are() -> None:
+def test_ranks_without_draws_of_so_few_labels_are_refused_with_those_there_are() -> None:
     from headstart.pipelines.fine_tuning.text_nodes import try_ranks
     from headstart.pipelines.fine_tuning.text_parameters import TextFineTuningParameters
 
     parameters, _ = base_configuration(Path(__file__).parents[2])
-    asked = {**parameters["text_fine_tuning"], "ranks": [1], "rank_shots": 7}
+    asked = {**parameters["text_fine_tuning"], "ranks": [1], "rank_shots": 2}
     texts, rows, _, _ = read_texts(
         "mine", raw([f"text {i}" for i in range(40)], [["b", "a"][i % 2] for i in range(40)])
     )
     splits = split(rows, 0.25, 0)
-    with pytest.raises(HeadstartError, match=r"rank_shots: mine has no draws of 7 .* it has 1, 3"):
+    with pytest.raises(HeadstartError, match=r"rank_shots: mine has no draws of 2 .* it has 3, 5"):
         try_ranks(
             "tiny",
             "mine",
             texts,
             splits,
-            draw(splits, [1, 3], 2, 0.2),
+            draw(splits, [3, 5], 2, 0.2),
             None,
             None,
             None,
@@ -298,7 +298,9 @@ class Network:
         return self
 
 
-def prompted(monkeypatch: pytest.MonkeyPatch, shots: list[int]) -> tuple[Oracle, pd.DataFrame]:
+def prompted(
+    monkeypatch: pytest.MonkeyPatch, drawn: list[Any], most_shots: int, seeds: int = 2
+) -> tuple[Oracle, pd.DataFrame]:
     from types import SimpleNamespace
 
     from headstart.learning.text import in_context
@@ -316,10 +318,10 @@ def prompted(monkeypatch: pytest.MonkeyPatch, shots: list[int]) -> tuple[Oracle,
         "mine",
         texts,
         splits,
-        draw(splits, [1, 3], 2, 0.2),
+        draw(splits, drawn, 2, 0.2),
         SimpleNamespace(network=Network(), tokenizer=None),
         InContextStageParameters.model_validate(
-            {"shots": shots, "seeds": 2, "batch_tokens": 100, "prompt": {}}
+            {"most_shots": most_shots, "seeds": seeds, "batch_tokens": 100, "prompt": {}}
         ),
         ComputeParameters(device="cpu", progress=False),
     )
@@ -327,7 +329,7 @@ def prompted(monkeypatch: pytest.MonkeyPatch, shots: list[int]) -> tuple[Oracle,
 
 
 def test_zero_shot_is_asked_once_and_noted_for_each_seed(monkeypatch: pytest.MonkeyPatch) -> None:
-    oracle, scores = prompted(monkeypatch, [0, 3])
+    oracle, scores = prompted(monkeypatch, [3, 5], most_shots=4)
     assert [len(asked["demonstrations"]) for asked in oracle.asked] == [0, 6, 6]
     assert oracle.asked[0]["class_names"] == ["a", "b"]
     accuracy = scores[scores["metric"] == "accuracy"]
@@ -336,8 +338,11 @@ def test_zero_shot_is_asked_once_and_noted_for_each_seed(monkeypatch: pytest.Mon
     assert found.to_numpy().tolist() == [[0, 0, 0], [0, 1, 0], [3, 0, 6], [3, 1, 6]]
 
 
-def test_shots_without_a_draw_are_refused_with_those_there_are(
+def test_where_all_labels_are_drawn_alone_the_model_is_asked_without_any(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with pytest.raises(HeadstartError, match=r"no draws of 5 labels per class; it has 1, 3"):
-        prompted(monkeypatch, [0, 5])
+    # More seeds are asked for than there are.
+    oracle, scores = prompted(monkeypatch, [None], most_shots=4, seeds=3)
+    assert [len(asked["demonstrations"]) for asked in oracle.asked] == [0]
+    found = scores.loc[scores["split"] == "test", ["shots", "seed"]].drop_duplicates()
+    assert found.to_numpy().tolist() == [[0, 0], [0, 1]]

@@ -133,21 +133,22 @@ def try_ranks(
         Test scores (`headstart.learning.text.lora_ranks.RANK_COLUMNS`).
 
     Raises:
-        HeadstartError: there are no draws of that many labels.
+        HeadstartError: there are no draws of so few labels.
     """
     from headstart.learning.fit_jobs import fit_jobs
     from headstart.learning.parallel_fits import run_fits
     from headstart.learning.text.lora_ranks import RankJob, rank_table, run_rank_job
 
     drawn = list(draws_of(draws, parameters.draws.seeds))
-    few = [draw for draw in drawn if draw.shots == parameters.rank_shots]
-    if not few:
-        there = ", ".join(str(n) for n in sorted({d.shots for d in drawn if d.shots is not None}))
+    there = sorted({draw.shots for draw in drawn if draw.shots is not None})
+    possible = [shots for shots in there if shots <= parameters.rank_shots]
+    if not possible:
         raise HeadstartError(
             f"text_fine_tuning.rank_shots: {target} has no draws of {parameters.rank_shots} "
-            f"labels per class; it has {there}. Take one of these, or add it to "
-            f"draws.shots_of.{target}."
+            f"labels per class or fewer; it has {', '.join(map(str, there)) or 'all'}. Take one of "
+            f"these, or add it to draws.shots_of.{target}."
         )
+    few = [draw for draw in drawn if draw.shots == possible[-1]]
     shared = _plan(
         *(representation, texts, splits, model, checkpoints, parameters.lora, compute, features),
         lora=parameters.adapters,

@@ -33,7 +33,8 @@ class TextFineTuningParameters(Parameters):
         adapters: of `lora`.
         costs: what the table of what LoRA saves counts and measures.
         ranks: with each of these a fit of `lora` for each draw, to see what the rank does.
-        rank_shots: labels per class of these fits; has to stand among the target's `draws.shots`.
+        rank_shots: labels per class of these fits; where `draws.shots` has not this number for a
+            target, the largest below it is taken.
     """
 
     draws: TextSeedParameters

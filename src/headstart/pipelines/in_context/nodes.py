@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from headstart.errors import HeadstartError
 from headstart.learning.configuration import ComputeParameters
 from headstart.learning.splits import Draw, classes_and_test, draws_of
 from headstart.pipelines.in_context.parameters import InContextStageParameters
@@ -38,8 +37,7 @@ def learn_in_context(
         Scores and predictions (`headstart.learning.fits`).
 
     Raises:
-        HeadstartError: there are no draws of that many labels; or as
-            `headstart.learning.text.in_context.fit_in_context`.
+        HeadstartError: as `headstart.learning.text.in_context.fit_in_context`.
     """
     from tqdm import tqdm
 
@@ -49,7 +47,7 @@ def learn_in_context(
 
     labels, test = classes_and_test(splits, len(texts))
     names = splits.sort_values("class")["label"].drop_duplicates().tolist()
-    drawn = [draw for draw in draws_of(draws, parameters.seeds) if draw.shots is not None]
+    drawn = list(draws_of(draws, parameters.seeds))
     network = model.network.to(choose_device(compute))
 
     def fit(draw: Draw, shots: int, validation: np.ndarray) -> Any:
@@ -71,34 +69,26 @@ def learn_in_context(
         )
 
     fits = []
-    few = [shots for shots in parameters.shots if shots > 0]
-    wanted = [draw for draw in drawn if draw.shots in few]
-    if missing := sorted(set(few) - {draw.shots for draw in drawn}):
-        there = ", ".join(str(n) for n in sorted({draw.shots for draw in drawn if draw.shots}))
-        raise HeadstartError(
-            f"in_context.shots: {target} has no draws of {missing[0]} labels per class; it has "
-            f"{there}. Take one of these, or add it to draws.shots_of.{target}."
-        )
+    counted = ((draw, draw.shots) for draw in drawn if draw.shots is not None)
+    wanted = [(draw, shots) for draw, shots in counted if shots <= parameters.most_shots]
     bar = tqdm(
-        total=len(wanted) + (0 in parameters.shots),
+        total=1 + len(wanted),
         desc=f"{target}: in_context on {representation}",
         unit="fit",
         disable=not compute.progress,
     )
-    if 0 in parameters.shots:
-        # Without demonstrations nothing depends on the draw: asked once, noted for each seed.
-        first = [next(d for d in drawn if d.seed == seed) for seed in range(parameters.seeds)]
-        everyone = np.unique(np.concatenate([draw.validation for draw in first]))
-        asked = fit(first[0], 0, everyone)
-        for draw in first:
-            own = np.searchsorted(everyone, draw.validation)
-            identity = {**asked.identity, "seed": draw.seed}
-            one = replace(asked, identity=identity, validation=asked.validation[own])
-            fits.append((one, draw.validation))
-        bar.update()
-    for draw in wanted:
-        assert draw.shots is not None
-        fits.append((fit(draw, draw.shots, draw.validation), draw.validation))
+    # Without demonstrations nothing depends on the draw: asked once, noted for each seed.
+    first = [draw for draw in drawn if draw.shots == drawn[0].shots]
+    everyone = np.unique(np.concatenate([draw.validation for draw in first]))
+    asked = fit(first[0], 0, everyone)
+    for draw in first:
+        own = np.searchsorted(everyone, draw.validation)
+        identity = {**asked.identity, "seed": draw.seed}
+        one = replace(asked, identity=identity, validation=asked.validation[own])
+        fits.append((one, draw.validation))
+    bar.update()
+    for draw, shots in wanted:
+        fits.append((fit(draw, shots, draw.validation), draw.validation))
         bar.update()
     bar.close()
     scores, predictions, _ = tables_of(((one, rows, test) for one, rows in fits), labels)

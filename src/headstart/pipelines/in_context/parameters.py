@@ -1,7 +1,5 @@
 """Parameters of the in-context stage."""
 
-from typing import Annotated
-
 from pydantic import Field
 
 from headstart.learning.configuration import Parameters
@@ -12,14 +10,14 @@ class InContextStageParameters(Parameters):
     """`in_context` in `conf/base/parameters_in_context.yml`.
 
     Attributes:
-        shots: demonstrations per class; 0: none (zero-shot). Those above 0 have to stand among the
-            target's `draws.shots`, whose labels they are.
+        most_shots: most demonstrations per class. Every number of labels up to this that the target
+            is drawn with (`draws.shots`) is asked about, and always none (zero-shot).
         seeds: the first so many draws of labels.
         batch_tokens: tokens a batch, the prompt included.
         prompt: how texts and classes are written, and calibration.
     """
 
-    shots: list[Annotated[int, Field(ge=0)]] = Field(min_length=1)
+    most_shots: int = Field(ge=0)
     seeds: int = Field(ge=1)
     batch_tokens: int = Field(ge=1)
     prompt: InContextParameters
