@@ -165,7 +165,7 @@ class GlyphsDataset(AbstractDataset[Any, RawImages]):
         ]
         labels = [letter.label for letter, _ in rows]
         frame = pd.DataFrame({"path": [*paths, *aside], "label": [*labels, *aside]}, dtype="str")
-        return RawImages(frame, read, "L", labelled=True)
+        return RawImages(frame, read, "L", labelled=True, in_threads=False)
 
     def save(self, data: Any) -> None:
         """Always refused: raw data are not written.

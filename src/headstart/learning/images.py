@@ -21,6 +21,7 @@ from headstart.learning.configuration import ComputeParameters, usable_processor
 Resize = Literal["crop", "pad", "stretch"]
 Mode = Literal["L", "RGB"]
 
+_ROWS_A_JOB = 16  # small images are decoded as fast as a job is handed to a thread
 _NO_IMAGE = "not an image"
 _ZERO_SIZE = "zero-size image"
 # What Pillow's decoders say when a file ends too early.
@@ -36,12 +37,15 @@ class RawImages:
         read: row number -> the file's bytes or the decoded image; raises what reading raises.
         mode: what pixels are stored as: "L" (one channel) or "RGB".
         labelled: whether every image should have a label.
+        in_threads: whether several threads are faster; not where Python draws the images, for
+            which one thread holds up the others.
     """
 
     frame: pd.DataFrame
     read: Callable[[int], bytes | Image.Image]
     mode: Mode = "RGB"
     labelled: bool = True
+    in_threads: bool = True
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,7 @@ def decode_images(
     """
     threads = compute.decoding_threads
     workers = usable_processors() if threads == "auto" else threads
+    workers = workers if raw.in_threads else 1
     total = len(raw.frame)
     Image.init()  # load Pillow's decoders here, not in several threads at once
     with (
@@ -106,7 +111,10 @@ def decode_images(
         tqdm(total=total, desc=description, unit="img", disable=not compute.progress) as bar,
     ):
         decoded: list[np.ndarray | str] = []
-        jobs = (partial(_decode_row, raw, row, size, resize, invert) for row in range(total))
+        jobs = (
+            partial(_decode_rows, raw, rows, size, resize, invert)
+            for rows in _slices(total, min(_ROWS_A_JOB, chunk_size))
+        )
         for done, result in enumerate(_in_order(pool, jobs, ahead=chunk_size), start=1):
             decoded.append(result)
             bar.update()
@@ -115,17 +123,21 @@ def decode_images(
                 decoded = []
 
 
+def _slices(total: int, size: int) -> Iterator[range]:
+    return (range(first, min(first + size, total)) for first in range(0, total, size))
+
+
 def _in_order(
-    pool: ThreadPoolExecutor, jobs: Iterable[Callable[[], np.ndarray | str]], ahead: int
+    pool: ThreadPoolExecutor, jobs: Iterable[Callable[[], list[np.ndarray | str]]], ahead: int
 ) -> Iterator[np.ndarray | str]:
-    """Results in the order of the jobs, at most `ahead` of them begun and not yet taken."""
-    waiting: deque[Future[np.ndarray | str]] = deque()
+    """Results in the order of the jobs, some `ahead` of them begun and not yet taken."""
+    waiting: deque[Future[list[np.ndarray | str]]] = deque()
     for job in jobs:
         waiting.append(pool.submit(job))
-        if len(waiting) == ahead:
-            yield waiting.popleft().result()
+        if len(waiting) * _ROWS_A_JOB >= ahead:
+            yield from waiting.popleft().result()
     while waiting:
-        yield waiting.popleft().result()
+        yield from waiting.popleft().result()
 
 
 def decode(content: bytes | Image.Image, size: int, resize: Resize, mode: Mode) -> np.ndarray:
@@ -157,7 +169,9 @@ def decode(content: bytes | Image.Image, size: int, resize: Resize, mode: Mode) 
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     image = image.convert(mode)
-    if resize == "crop":
+    if image.size == (size, size):
+        pass  # as it shall be
+    elif resize == "crop":
         image = ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)
     elif resize == "pad":
         image = _pad(image, size)
@@ -183,6 +197,12 @@ def _pad(image: Image.Image, size: int) -> Image.Image:
     small = image.resize((width, height), Image.Resampling.BILINEAR)
     canvas.paste(small, ((size - width) // 2, (size - height) // 2))
     return canvas
+
+
+def _decode_rows(
+    raw: RawImages, rows: range, size: int, resize: Resize, invert: bool
+) -> list[np.ndarray | str]:
+    return [_decode_row(raw, row, size, resize, invert) for row in rows]
 
 
 def _decode_row(
