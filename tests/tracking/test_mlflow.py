@@ -59,6 +59,7 @@ def test_a_run_is_logged_once_and_its_models_load(project, tmp_path):
         "representations": ["pixels"],
         "methods": ["linear_probe", "from_scratch"],
         "fine_tuned": [],
+        "few_shot": {"families": ["sinusoids"]},
         "text": {"representations": ["minilm"], "methods": ["linear_probe", "from_scratch"]},
     }
     (project / "conf/test/parameters.yml").write_text(yaml.safe_dump(parameters))
@@ -74,7 +75,7 @@ def test_a_run_is_logged_once_and_its_models_load(project, tmp_path):
     assert seen["runs"] == 1
     answers = json.loads((project / "data/test/08_reporting/recommendations.json").read_text())
     for target, answer in answers.items():
-        assert seen["metrics"][f"{target}/accuracy"] == answer["test_mean"]
+        assert seen["metrics"][f"{target}/{answer['metric']}"] == answer["test_mean"]
         assert seen["metrics"][f"{target}/gain_low"] == answer["gain_low"]
         assert seen["tags"][f"{target}.recommended"].endswith(answer["method"])
     assert seen["params"]["draws.seeds"] == "2"
