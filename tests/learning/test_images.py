@@ -256,6 +256,31 @@ def test_memory_is_bounded_by_chunks() -> None:
         assert started <= 5 * (done + 1)  # never more than one chunk ahead
 
 
+def test_more_images_than_one_job_takes_come_in_their_order() -> None:
+    images, rows = decoded(raw([Image.new("L", (16, 16), i) for i in range(70)], mode="L"))
+    assert images[:, 0, 0, 0].tolist() == list(range(70))
+    assert rows["path"].tolist() == [f"{i}.png" for i in range(70)]
+
+
+@pytest.mark.parametrize("resize", ["crop", "pad", "stretch"])
+def test_an_image_of_the_wanted_size_stays_as_it_is(resize: Resize) -> None:
+    image = noise(20, 20)
+    assert np.array_equal(decode(encoded(image), 20, resize, "RGB"), np.asarray(image))
+
+
+def test_images_that_threads_would_hold_up_are_read_in_one() -> None:
+    readers: set[int] = set()
+
+    def read(row: int) -> Image.Image:
+        readers.add(threading.get_ident())
+        return Image.new("L", (16, 16), row)
+
+    frame = pd.DataFrame({"path": [str(i) for i in range(200)], "label": [None] * 200}, dtype="str")
+    compute = ComputeParameters(decoding_threads=4, progress=False)
+    list(decode_images(RawImages(frame, read, "L", False, in_threads=False), 16, "crop", compute))
+    assert len(readers) == 1
+
+
 def test_nothing_in_nothing_out() -> None:
     assert list(decode_images(raw([]), 16, "crop", QUIET)) == []
 

@@ -268,6 +268,21 @@ def test_ranks_without_draws_of_so_few_labels_are_refused_with_those_there_are()
         )
 
 
+def test_ranks_are_tried_at_the_largest_number_of_labels_that_is_drawn_and_not_above() -> None:
+    from headstart.pipelines.fine_tuning.text_nodes import draws_for_ranks
+    from headstart.pipelines.fine_tuning.text_parameters import TextFineTuningParameters
+
+    parameters, _ = base_configuration(Path(__file__).parents[2])
+    _, rows, _, _ = read_texts(
+        "mine", raw([f"text {i}" for i in range(40)], [["b", "a"][i % 2] for i in range(40)])
+    )
+    drawn = draw(split(rows, 0.25, 0), [1, 3, 5, None], 2, 0.2)
+    for asked, taken in ((3, 3), (4, 3), (16, 5)):
+        block = {**parameters["text_fine_tuning"], "rank_shots": asked}
+        few = draws_for_ranks("mine", drawn, TextFineTuningParameters.model_validate(block))
+        assert [(one.shots, one.seed) for one in few] == [(taken, 0), (taken, 1)]
+
+
 class Oracle:
     """Stands for `fit_in_context`: remembers what it was asked, and knows the answers."""
 

@@ -103,19 +103,20 @@ def decode_images(
     """
     threads = compute.decoding_threads
     workers = usable_processors() if threads == "auto" else threads
-    workers = workers if raw.in_threads else 1
     total = len(raw.frame)
+    at_once = min(_ROWS_A_JOB, chunk_size)
     Image.init()  # load Pillow's decoders here, not in several threads at once
     with (
-        ThreadPoolExecutor(workers) as pool,
+        ThreadPoolExecutor(workers if raw.in_threads else 1) as pool,
         tqdm(total=total, desc=description, unit="img", disable=not compute.progress) as bar,
     ):
         decoded: list[np.ndarray | str] = []
         jobs = (
-            partial(_decode_rows, raw, rows, size, resize, invert)
-            for rows in _slices(total, min(_ROWS_A_JOB, chunk_size))
+            partial(_decode_rows, raw, range(total)[first : first + at_once], size, resize, invert)
+            for first in range(0, total, at_once)
         )
-        for done, result in enumerate(_in_order(pool, jobs, ahead=chunk_size), start=1):
+        results = _in_order(pool, jobs, ahead=chunk_size // at_once)
+        for done, result in enumerate(results, start=1):
             decoded.append(result)
             bar.update()
             if len(decoded) == chunk_size or done == total:
@@ -123,18 +124,14 @@ def decode_images(
                 decoded = []
 
 
-def _slices(total: int, size: int) -> Iterator[range]:
-    return (range(first, min(first + size, total)) for first in range(0, total, size))
-
-
 def _in_order(
     pool: ThreadPoolExecutor, jobs: Iterable[Callable[[], list[np.ndarray | str]]], ahead: int
 ) -> Iterator[np.ndarray | str]:
-    """Results in the order of the jobs, some `ahead` of them begun and not yet taken."""
+    """Results in the order of the jobs, at most `ahead` of these begun and not yet taken."""
     waiting: deque[Future[list[np.ndarray | str]]] = deque()
     for job in jobs:
         waiting.append(pool.submit(job))
-        if len(waiting) * _ROWS_A_JOB >= ahead:
+        if len(waiting) == ahead:
             yield from waiting.popleft().result()
     while waiting:
         yield from waiting.popleft().result()

@@ -7,7 +7,7 @@ import pandas as pd
 
 from headstart.errors import HeadstartError
 from headstart.learning.configuration import ComputeParameters
-from headstart.learning.splits import classes_and_test, draws_of
+from headstart.learning.splits import Draw, classes_and_test, draws_of
 from headstart.learning.text.parameters import (
     CostParameters,
     LoraParameters,
@@ -101,6 +101,26 @@ def adapt(
     return tables_of(done, labels)
 
 
+def draws_for_ranks(
+    target: str, draws: pd.DataFrame, parameters: TextFineTuningParameters
+) -> list[Draw]:
+    """The draws of `rank_shots` labels per class, or of the largest number below it.
+
+    Raises:
+        HeadstartError: there are no draws of so few labels.
+    """
+    drawn = list(draws_of(draws, parameters.draws.seeds))
+    there = sorted({draw.shots for draw in drawn if draw.shots is not None})
+    possible = [shots for shots in there if shots <= parameters.rank_shots]
+    if not possible:
+        raise HeadstartError(
+            f"text_fine_tuning.rank_shots: {target} has no draws of {parameters.rank_shots} "
+            f"labels per class or fewer; it has {', '.join(map(str, there)) or 'all'}. Take one of "
+            f"these, or add it to draws.shots_of.{target}."
+        )
+    return [draw for draw in drawn if draw.shots == possible[-1]]
+
+
 def try_ranks(
     representation: str,
     target: str,
@@ -139,16 +159,7 @@ def try_ranks(
     from headstart.learning.parallel_fits import run_fits
     from headstart.learning.text.lora_ranks import RankJob, rank_table, run_rank_job
 
-    drawn = list(draws_of(draws, parameters.draws.seeds))
-    there = sorted({draw.shots for draw in drawn if draw.shots is not None})
-    possible = [shots for shots in there if shots <= parameters.rank_shots]
-    if not possible:
-        raise HeadstartError(
-            f"text_fine_tuning.rank_shots: {target} has no draws of {parameters.rank_shots} "
-            f"labels per class or fewer; it has {', '.join(map(str, there)) or 'all'}. Take one of "
-            f"these, or add it to draws.shots_of.{target}."
-        )
-    few = [draw for draw in drawn if draw.shots == possible[-1]]
+    few = draws_for_ranks(target, draws, parameters)
     shared = _plan(
         *(representation, texts, splits, model, checkpoints, parameters.lora, compute, features),
         lora=parameters.adapters,
