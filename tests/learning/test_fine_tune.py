@@ -24,13 +24,11 @@ from headstart.learning.fine_tune import (
     Classifier,
     FitPlan,
     fit_network,
-    layer_groups,
-    parameter_groups,
     precise_batch_norm,
     run_job,
-    set_trained,
 )
 from headstart.learning.fit_jobs import FitJob
+from headstart.learning.layer_groups import layer_groups, parameter_groups, set_trained
 from headstart.learning.training import TrainingData, train
 
 COMPUTE = ComputeParameters(device="cpu", progress=False)
@@ -331,7 +329,7 @@ def test_the_learning_rate_decays_with_depth(encoder: Encoder) -> None:
     nn.init.normal_(model.head.weight)
     groups = layer_groups(model.encoder)
     chosen = parameters(learning_rate_decay=0.5, head_scale=2.0)
-    scaled = parameter_groups(model, groups, chosen)
+    scaled = parameter_groups(model.head, groups, chosen)
     assert [g.scale for g in scaled] == [0.125, 0.25, 0.5, 2.0]
     before = [[p.detach().clone() for p in g.parameters] for g in scaled]
     images, labels = pictures()
@@ -387,7 +385,7 @@ def test_gradual_unfreezing_leaves_lower_layers_to_the_bit_until_their_epoch(
         ),
         compute=COMPUTE,
         seed=0,
-        groups=parameter_groups(model, groups, chosen),
+        groups=parameter_groups(model.head, groups, chosen),
         evaluate=record,
         on_epoch=lambda _, epoch: set_trained(model, groups, epoch, chosen),
     )

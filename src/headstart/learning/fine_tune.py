@@ -23,7 +23,7 @@ from torch import nn
 from headstart.errors import HeadstartError
 from headstart.learning import linear_probe
 from headstart.learning.augmentation import augment
-from headstart.learning.batch_norm import NORMS, norms_of, precise_batch_norm
+from headstart.learning.batch_norm import precise_batch_norm
 from headstart.learning.checkpoints import CheckpointFolder, make_signature
 from headstart.learning.configuration import (
     AdaptationParameters,
@@ -41,11 +41,11 @@ from headstart.learning.encoders import (
 from headstart.learning.fit_jobs import FitJob
 from headstart.learning.fits import Fit
 from headstart.learning.kept_fits import fit_once
+from headstart.learning.layer_groups import layer_groups, parameter_groups, set_trained
 from headstart.learning.mapped_arrays import MappedArray, opened
 from headstart.learning.peak_memory import PeakMemory
 from headstart.learning.sharding import is_sharded
 from headstart.learning.training import (
-    ParameterGroup,
     TrainingData,
     train,
 )
@@ -220,7 +220,7 @@ def fit_network(
             parameters=parameters.training,
             compute=compute,
             seed=seed,
-            groups=parameter_groups(model, groups, parameters),
+            groups=parameter_groups(model.head, groups, parameters),
             evaluate=evaluate if len(validation_rows) else None,
             on_epoch=lambda m, epoch: set_trained(m, groups, epoch, parameters),
             checkpoint=checkpoint,
@@ -258,89 +258,6 @@ def cross_entropy(
     logits = model(images).float()
     accuracy = (logits.argmax(1) == labels).float().mean()
     return F.cross_entropy(logits, labels), {"train_accuracy": accuracy}
-
-
-@dataclass(frozen=True)
-class LayerGroup:
-    """Layers of about the same depth, which are frozen and unfrozen together.
-
-    Attributes:
-        modules: the layers.
-        parameters: all of theirs, and any that belong to no layer.
-    """
-
-    modules: list[nn.Module]
-    parameters: list[nn.Parameter]
-
-
-def layer_groups(network: nn.Module) -> list[LayerGroup]:
-    """A network cut by depth, the layers next to the input first.
-
-    A group is a child of the network, or of a container among its children (`nn.Sequential`,
-    `nn.ModuleList`); a batch norm, or what has no parameters, belongs to the layer before it.
-
-    Args:
-        network: any module whose children are defined from input to output.
-    """
-    groups: list[list[nn.Module]] = []
-    for child in network.children():
-        parts = list(child) if isinstance(child, nn.Sequential | nn.ModuleList) else [child]
-        for part in parts:
-            follows = isinstance(part, NORMS) or not list(part.parameters())
-            if follows and groups:
-                groups[-1].append(part)
-            else:
-                groups.append([part])
-    owned = {id(p) for group in groups for module in group for p in module.parameters()}
-    loose = [p for p in network.parameters() if id(p) not in owned]  # position embeddings
-    found = [LayerGroup(g, [p for module in g for p in module.parameters()]) for g in groups]
-    if found and loose:
-        found[0].parameters.extend(loose)
-    return found
-
-
-def parameter_groups(
-    model: Classifier, groups: Sequence[LayerGroup], parameters: AdaptationParameters
-) -> list[ParameterGroup]:
-    """Discriminative learning rates: scale decay^d for the group that is d below the head.
-
-    Args:
-        model: the classifier.
-        groups: the layers of its encoder.
-        parameters: `learning_rate_decay` and `head_scale`.
-    """
-    decay = parameters.learning_rate_decay
-    encoder = [
-        ParameterGroup(group.parameters, scale=decay ** (len(groups) - i))
-        for i, group in enumerate(groups)
-    ]
-    head = ParameterGroup(list(model.head.parameters()), scale=parameters.head_scale)
-    return [*(group for group in encoder if group.parameters), head]
-
-
-def set_trained(
-    model: nn.Module, groups: Sequence[LayerGroup], epoch: int, parameters: AdaptationParameters
-) -> None:
-    """Freeze what is not trained in an epoch: gradual unfreezing, and batch norm.
-
-    Args:
-        model: the classifier, in training mode.
-        groups: the layers of its encoder.
-        epoch: its number, from 0.
-        parameters: `unfreeze_every` and `batch_norm`.
-    """
-    every = parameters.unfreeze_every
-    trained = len(groups) if every is None else min(len(groups), epoch // every)
-    for i, group in enumerate(groups):
-        frozen = i < len(groups) - trained
-        for parameter in group.parameters:
-            parameter.requires_grad_(not frozen)
-        if frozen:
-            for module in group.modules:
-                module.eval()
-    if parameters.batch_norm == "frozen":
-        for norm in norms_of(model):
-            norm.eval()
 
 
 def _initial_model(
